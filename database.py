@@ -1,0 +1,149 @@
+"""Engines, sessions and the two kinds of transaction; the same code for SQLite and PostgreSQL.
+
+Reads use a plain session (SQLite: BEGIN). Every writing step uses `writing`, which ends the
+session's read transaction, takes the writer lock and begins with BEGIN IMMEDIATE, so that a
+SQLite writer never upgrades a stale snapshot and never spins in busy waits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.types import Float
+
+_WRITE = "bes_write"
+
+
+class epoch_now(FunctionElement[float]):  # noqa: N801 - an SQL function, named like one
+    """The database's clock as epoch seconds (double); advances inside a transaction."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(epoch_now, "sqlite")
+def _epoch_now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    # unixepoch('subsec') is NULL before SQLite 3.42, julianday works everywhere.
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(epoch_now, "postgresql")
+def _epoch_now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+def make_engine(database_url: str, *, pool_size: int = 10) -> Engine:
+    """An engine for the product's database with durable commits.
+
+    `database_url` is SQLAlchemy's form; a bare `postgresql://` or `postgres://` uses psycopg 3.
+    SQLite gets WAL, `synchronous=FULL`, foreign keys and explicit BEGIN; PostgreSQL gets
+    `synchronous_commit=on`: what SES was told must survive a power cut.
+    """
+    url = make_url(database_url)
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, pool_size)
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 10,
+            "options": "-c synchronous_commit=on -c timezone=UTC -c jit=off"
+            " -c idle_in_transaction_session_timeout=60000",
+        },
+    )
+    return engine
+
+
+def _sqlite_engine(url: Any, pool_size: int) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"timeout": 30, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-16000",
+            "mmap_size=268435456",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get(_WRITE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def make_sessions(engine: Engine) -> sessionmaker[Session]:
+    """The factory of sessions used outside Flask (scheduler, commands, poller)."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def writing(session: Session) -> Iterator[Session]:
+    """One writing step: begin, yield, commit; roll back if the body raises.
+
+    For entry points only. Ends whatever read transaction the session had open (its changes
+    that were not flushed are lost: read first, write inside). On SQLite it waits for the
+    writer lock, a file beside the database, before BEGIN IMMEDIATE. Bulk writers keep a step
+    under 20 ms and leave the block in between.
+    """
+    session.rollback()
+    engine = session.get_bind()
+    with _writer_lock(engine):
+        try:
+            session.connection(execution_options={_WRITE: True})
+            yield session
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+
+
+@contextmanager
+def _writer_lock(bind: Any) -> Iterator[None]:
+    """Serialise SQLite writers of all processes and threads through flock; no-op elsewhere."""
+    database = bind.engine.url.database
+    if bind.dialect.name != "sqlite" or not database or database == ":memory:":
+        yield
+        return
+    # A new open file description for each step: flock then works between threads as well.
+    descriptor = os.open(f"{database}.writer-lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_sqlite(session: Session) -> bool:
+    """Whether this session talks to SQLite."""
+    return session.get_bind().dialect.name == "sqlite"

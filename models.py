@@ -1,0 +1,566 @@
+"""The tables: columns, constraints and indexes. No queries and no decisions live here.
+
+Times are stored as epoch seconds (double) and read as aware UTC datetimes, so that leases and
+rates are compared by the database's own clock in one portable expression.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+
+from domain.statuses import (
+    CampaignStatus,
+    EventStatus,
+    JobKind,
+    JobStatus,
+    RecipientStatus,
+    SuppressionReason,
+    Verdict,
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware UTC datetime, stored as epoch seconds; refuses naive values."""
+
+    impl = Float(53)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> float | None:
+        """Seconds since the epoch; a number passes as it is, for SQL arithmetic."""
+        if value is None or isinstance(value, int | float):
+            return value
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime reached the database: give it a time zone")
+        return float(value.timestamp())
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> datetime | None:
+        """An aware datetime in UTC."""
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+class OneOf(TypeDecorator[StrEnum]):
+    """A StrEnum stored by value; the CHECK lives in the table, so values stay honest."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """The plain value; a string that is no member raises ValueError."""
+        return None if value is None else self.enum(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        """The member."""
+        return None if value is None else self.enum(value)
+
+
+#: An id that is 64 bits on PostgreSQL and the rowid on SQLite.
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+big_pk = Annotated[int, mapped_column(BigId, primary_key=True, autoincrement=True)]
+#: PostgreSQL orders keys by bytes, so that a prefix search is a range; SQLite does so already.
+KeyText = String(320).with_variant(String(320, collation="C"), "postgresql")
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Every table of the product."""
+
+    registry = registry(
+        metadata=MetaData(naming_convention=_NAMES),
+        type_annotation_map={
+            datetime: UtcTime(),
+            CampaignStatus: OneOf(CampaignStatus),
+            EventStatus: OneOf(EventStatus),
+            JobKind: OneOf(JobKind),
+            JobStatus: OneOf(JobStatus),
+            RecipientStatus: OneOf(RecipientStatus),
+            SuppressionReason: OneOf(SuppressionReason),
+            Verdict: OneOf(Verdict),
+            dict[str, Any]: JSON(),
+            list[Any]: JSON(),
+        },
+    )
+
+
+def _one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
+    values = ", ".join(f"'{member.value}'" for member in enum)
+    return CheckConstraint(f"{column} IN ({values})", name=column)
+
+
+class InstallationValue(Base):
+    """Values made with the schema or learned since: `bes_install`, keys, first-run token."""
+
+    __tablename__ = "installation"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class User(Base):
+    """A person who may log in."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(320), unique=True)
+    password_hash: Mapped[str] = mapped_column(Text)
+    time_zone: Mapped[str | None] = mapped_column(String(64))
+    session_key: Mapped[str] = mapped_column(String(32))  # changed to end all sessions
+    created_at: Mapped[datetime]
+    last_login_at: Mapped[datetime | None]
+
+
+class LoginThrottle(Base):
+    """Failed log-ins by account and by client address; the lock-out lives in the database."""
+
+    __tablename__ = "login_throttles"
+
+    key: Mapped[str] = mapped_column(String(400), primary_key=True)
+    failures: Mapped[int] = mapped_column(default=0)
+    locked_until: Mapped[datetime | None]
+    updated_at: Mapped[datetime]
+
+
+class Campaign(Base):
+    """One mail to many people: content, schedule and what it waits for."""
+
+    __tablename__ = "campaigns"
+    __table_args__ = (_one_of("status", CampaignStatus), Index(None, "status", "scheduled_at"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    subject: Mapped[str] = mapped_column(Text, default="")
+    html: Mapped[str] = mapped_column(Text, default="")
+    text: Mapped[str] = mapped_column(Text, default="")
+    text_is_automatic: Mapped[bool] = mapped_column(default=True)
+    from_email: Mapped[str] = mapped_column(String(320), default="")
+    from_name: Mapped[str] = mapped_column(String(200), default="")
+    reply_to: Mapped[str] = mapped_column(String(320), default="")
+    content_version: Mapped[int] = mapped_column(default=1)
+    variables: Mapped[list[Any]] = mapped_column(default=list)  # names, in column order
+
+    status: Mapped[CampaignStatus] = mapped_column(default=CampaignStatus.DRAFT)
+    reason: Mapped[str | None] = mapped_column(Text)  # a sentence: why paused, why waiting
+    reason_code: Mapped[str | None] = mapped_column(String(40))
+    waiting_until: Mapped[datetime | None]
+    paused_by: Mapped[str | None] = mapped_column(String(320))  # an address, or "the product"
+    scheduled_at: Mapped[datetime | None]
+    scheduled_zone: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None] = mapped_column(String(320))
+    updated_at: Mapped[datetime]
+    launched_at: Mapped[datetime | None]
+    launched_by: Mapped[str | None] = mapped_column(String(320))
+    first_sent_at: Mapped[datetime | None]
+    last_sent_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    send_undeliverable: Mapped[bool] = mapped_column(default=False)
+    tracking: Mapped[str] = mapped_column(String(10), default="auto")  # auto, full, critical
+    tracking_in_force: Mapped[str | None] = mapped_column(String(10))
+    tracking_reason: Mapped[str | None] = mapped_column(Text)
+    configuration_set: Mapped[str | None] = mapped_column(String(64))
+    delivery_published: Mapped[bool] = mapped_column(default=True)
+    send_api: Mapped[str | None] = mapped_column(String(10))  # single, bulk; None = as set
+    send_api_reason: Mapped[str | None] = mapped_column(Text)
+    cap_per_second: Mapped[float | None]
+    batch_size: Mapped[int | None]
+    batch_pause_seconds: Mapped[int | None]
+    batch_left: Mapped[int | None]  # mails left in the present batch
+    window_days: Mapped[str | None] = mapped_column(String(20))  # "0,1,2,3,4": Monday is 0
+    window_start: Mapped[str | None] = mapped_column(String(5))  # "08:00"
+    window_end: Mapped[str | None] = mapped_column(String(5))
+    window_zone: Mapped[str | None] = mapped_column(String(64))
+
+
+class CampaignCounters(Base):
+    """The figures of a campaign, changed in the transaction that changes a row.
+
+    One column per recipient state (rows in it now), `reached_*` (rows whose present attempt
+    ever got there), distinct people for opens and clicks, and the totals. Names: services.ledger.
+    """
+
+    __tablename__ = "campaign_counters"
+
+    campaign_id: Mapped[int] = mapped_column(
+        ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True
+    )
+    total: Mapped[int] = mapped_column(default=0)
+    pending: Mapped[int] = mapped_column(default=0)
+    sending: Mapped[int] = mapped_column(default=0)
+    in_doubt: Mapped[int] = mapped_column(default=0)
+    skipped: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    sent: Mapped[int] = mapped_column(default=0)
+    delayed: Mapped[int] = mapped_column(default=0)
+    delivered: Mapped[int] = mapped_column(default=0)
+    soft_bounced: Mapped[int] = mapped_column(default=0)
+    bounced: Mapped[int] = mapped_column(default=0)
+    rejected: Mapped[int] = mapped_column(default=0)
+    complained: Mapped[int] = mapped_column(default=0)
+    reached_accepted: Mapped[int] = mapped_column(default=0)
+    reached_delivered: Mapped[int] = mapped_column(default=0)
+    reached_delayed: Mapped[int] = mapped_column(default=0)
+    reached_soft_bounced: Mapped[int] = mapped_column(default=0)
+    reached_bounced: Mapped[int] = mapped_column(default=0)
+    reached_complained: Mapped[int] = mapped_column(default=0)
+    opened: Mapped[int] = mapped_column(default=0)
+    clicked: Mapped[int] = mapped_column(default=0)
+    opened_machine: Mapped[int] = mapped_column(default=0)
+    clicked_machine: Mapped[int] = mapped_column(default=0)
+    unsubscribed: Mapped[int] = mapped_column(default=0)
+    duplicates: Mapped[int] = mapped_column(default=0)
+
+
+class Recipient(Base):
+    """The ledger: one row per recipient per campaign, showing its newest attempt."""
+
+    __tablename__ = "recipients"
+    __table_args__ = (
+        UniqueConstraint("campaign_id", "address"),
+        _one_of("status", RecipientStatus),
+        Index(None, "campaign_id", "status", "address"),
+        Index("ix_recipients_pending", "campaign_id", "id",
+              sqlite_where=text("status = 'pending'"),
+              postgresql_where=text("status = 'pending'")),
+        Index("ix_recipients_open", "lease_until",
+              sqlite_where=text("status IN ('sending', 'in_doubt')"),
+              postgresql_where=text("status IN ('sending', 'in_doubt')")),
+        Index("ix_recipients_message_id", "message_id",
+              sqlite_where=text("message_id IS NOT NULL"),
+              postgresql_where=text("message_id IS NOT NULL")),
+        Index(None, "address_hash"),
+        Index("ix_recipients_updated", "campaign_id", "updated_at"),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+
+    id: Mapped[big_pk]  # import order
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
+    email: Mapped[str] = mapped_column(String(320))  # as typed, domain in Punycode: what SES gets
+    address: Mapped[str] = mapped_column(KeyText)  # the key: see domain.addresses.address_key
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16))  # keyed, see services.suppression
+    variables: Mapped[str] = mapped_column(Text, default="{}")  # a JSON object of strings
+    line: Mapped[int | None]  # physical line or sheet row it came from
+    import_id: Mapped[int | None] = mapped_column(BigInteger)  # the job that added it
+    verdict: Mapped[Verdict | None]
+    verdict_reason: Mapped[str | None] = mapped_column(Text)
+
+    status: Mapped[RecipientStatus] = mapped_column(default=RecipientStatus.PENDING)
+    facts: Mapped[int] = mapped_column(default=0)  # domain.statuses.Fact of the present attempt
+    reason_code: Mapped[str | None] = mapped_column(String(60))
+    reason: Mapped[str | None] = mapped_column(Text)
+    attempt_id: Mapped[str | None] = mapped_column(String(32))  # 128 bit, hex
+    attempts: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None]  # database time
+    submitted_at: Mapped[datetime | None]  # committed before the call
+    message_id: Mapped[str | None] = mapped_column(String(100))
+    updated_at: Mapped[datetime]  # of the last change of state
+
+    sent_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    bounced_at: Mapped[datetime | None]
+    complained_at: Mapped[datetime | None]
+    delayed_until: Mapped[datetime | None]  # SES gives up then
+    opened_at: Mapped[datetime | None]  # first open by a person
+    last_opened_at: Mapped[datetime | None]
+    opens: Mapped[int] = mapped_column(default=0)
+    machine_opened_at: Mapped[datetime | None]
+    machine_opens: Mapped[int] = mapped_column(default=0)
+    clicked_at: Mapped[datetime | None]
+    last_clicked_at: Mapped[datetime | None]
+    clicks: Mapped[int] = mapped_column(default=0)
+    machine_clicked_at: Mapped[datetime | None]
+    machine_clicks: Mapped[int] = mapped_column(default=0)
+    unsubscribed_at: Mapped[datetime | None]
+    duplicates: Mapped[int] = mapped_column(default=0)  # events of older attempts that were sent
+    presumed_unsent_at: Mapped[datetime | None]  # all conditions of silence were met
+    doubt_evidence: Mapped[dict[str, Any] | None]  # what was known when silence was judged
+
+
+class PastAttempt(Base):
+    """An attempt that was submitted and replaced by a newer one; its late events find it here."""
+
+    __tablename__ = "past_attempts"
+    __table_args__ = (Index(None, "recipient_id"),)
+
+    attempt_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    recipient_id: Mapped[int] = mapped_column(ForeignKey("recipients.id", ondelete="CASCADE"))
+    facts: Mapped[int]
+    message_id: Mapped[str | None] = mapped_column(String(100), index=True)
+    submitted_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime]
+    ended_because: Mapped[str] = mapped_column(Text)
+
+
+class Suppression(Base):
+    """An address that gets nothing; survives the deletion of every campaign."""
+
+    __tablename__ = "suppressions"
+    __table_args__ = (_one_of("reason", SuppressionReason), Index(None, "created_at"))
+
+    id: Mapped[big_pk]
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    address: Mapped[str | None] = mapped_column(KeyText, index=True)  # None once erased
+    reason: Mapped[SuppressionReason]
+    source: Mapped[str] = mapped_column(Text)  # a sentence: which event, page, file or person
+    note: Mapped[str | None] = mapped_column(Text)
+    campaign_id: Mapped[int | None]  # no foreign key: it outlives the campaign
+    created_at: Mapped[datetime]
+
+
+class SoftBounceStreak(Base):
+    """Soft bounces in a row by address, over different campaigns; a delivery resets it."""
+
+    __tablename__ = "soft_bounce_streaks"
+
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    bounces: Mapped[list[Any]] = mapped_column(default=list)  # [campaign id, epoch seconds]
+    updated_at: Mapped[datetime]
+
+
+class Event(Base):
+    """One SES event for one recipient, stored once, raw and compressed, before it is applied.
+
+    The primary key is the hashed natural key (services.delivery_events), so that a message
+    repeated by SNS, SES or by the second door is the same row.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        _one_of("status", EventStatus),
+        Index(None, "recipient_id", "happened_at"),
+        Index(None, "received_at"),
+        Index("ix_events_waiting", "status", "received_at",
+              sqlite_where=text("status IN ('new', 'parked', 'dead')"),
+              postgresql_where=text("status IN ('new', 'parked', 'dead')")),
+        Index("ix_events_parked_message", "message_id",
+              sqlite_where=text("status = 'parked'"),
+              postgresql_where=text("status = 'parked'")),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    key: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(30))  # eventType as SES spells it
+    sub_kind: Mapped[str | None] = mapped_column(String(60))  # "Permanent/General", delay type …
+    status: Mapped[EventStatus]
+    verdict: Mapped[str | None] = mapped_column(Text)  # a sentence for the log
+    door: Mapped[str] = mapped_column(String(4))  # "http" or "sqs"
+    happened_at: Mapped[datetime | None]
+    received_at: Mapped[datetime]
+    recipient_id: Mapped[int | None] = mapped_column(BigInteger)  # no FK: facts outlive rows
+    campaign_id: Mapped[int | None]
+    attempt_id: Mapped[str | None] = mapped_column(String(32))
+    message_id: Mapped[str | None] = mapped_column(String(100))
+    raw: Mapped[bytes | None] = mapped_column(LargeBinary)  # zlib; None once purged
+    tries: Mapped[int] = mapped_column(default=0)
+
+
+class DeadLetter(Base):
+    """A message from a door that could not be stored as an event, with the reason."""
+
+    __tablename__ = "dead_letters"
+
+    id: Mapped[big_pk]
+    door: Mapped[str] = mapped_column(String(4))
+    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    body: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(default=1)
+
+
+class TestMail(Base):
+    """A mail sent to try a campaign; it draws a slot like all others and never counts."""
+
+    __tablename__ = "test_mails"
+    __test__ = False  # not a pytest class
+
+    id: Mapped[big_pk]
+    campaign_id: Mapped[int] = mapped_column(
+        ForeignKey("campaigns.id", ondelete="CASCADE"), index=True
+    )
+    email: Mapped[str] = mapped_column(String(320))
+    attempt_id: Mapped[str] = mapped_column(String(32), unique=True)
+    status: Mapped[str] = mapped_column(String(20))  # queued, sent, failed, then SES's words
+    detail: Mapped[str | None] = mapped_column(Text)
+    message_id: Mapped[str | None] = mapped_column(String(100))
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None] = mapped_column(String(320))
+
+
+class Bucket(Base):
+    """The shared rate limiter and what was last read of the SES account: one row, name 'send'."""
+
+    __tablename__ = "buckets"
+
+    name: Mapped[str] = mapped_column(String(20), primary_key=True)
+    next_slot: Mapped[float] = mapped_column(Float(53), default=0.0)  # epoch seconds
+    rate: Mapped[float] = mapped_column(Float(53), default=1.0)  # slots a second in force
+    ceiling: Mapped[float] = mapped_column(Float(53), default=1.0)
+    rate_reason: Mapped[str | None] = mapped_column(Text)
+    halved_at: Mapped[datetime | None]
+    throttles: Mapped[int] = mapped_column(default=0)  # throttled calls in the present second
+    calls: Mapped[int] = mapped_column(default=0)  # calls in the present second
+    second: Mapped[float | None]  # which second the two figures are of
+    sent_here: Mapped[int] = mapped_column(default=0)  # accepted since the account was read
+    max_send_rate: Mapped[float | None]
+    max_24_hour_send: Mapped[float | None]  # -1 = unlimited
+    sent_last_24_hours: Mapped[float | None]
+    sending_enabled: Mapped[bool | None]
+    production_access: Mapped[bool | None]
+    enforcement_status: Mapped[str | None] = mapped_column(String(20))
+    account_error: Mapped[str | None] = mapped_column(Text)
+    account_read_at: Mapped[datetime | None]
+    account_reading_until: Mapped[datetime | None]  # who reads now holds this lease
+
+
+class RateSample(Base):
+    """Mails accepted per campaign and five seconds, for the live rate and its curve."""
+
+    __tablename__ = "rate_samples"
+
+    campaign_id: Mapped[int] = mapped_column(
+        ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True
+    )
+    slot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    accepted: Mapped[int] = mapped_column(default=0)
+
+
+class Worker(Base):
+    """The heartbeat of a scheduler or poller process."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # host:pid:random
+    role: Mapped[str] = mapped_column(String(20))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]  # database time
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Job(Base):
+    """A piece of background work queued by the web side and done by a scheduler."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        _one_of("status", JobStatus),
+        _one_of("kind", JobKind),
+        Index(None, "campaign_id", "id"),
+        Index(None, "status", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[big_pk]
+    kind: Mapped[JobKind]
+    campaign_id: Mapped[int | None] = mapped_column(
+        ForeignKey("campaigns.id", ondelete="CASCADE")
+    )
+    upload_id: Mapped[int | None] = mapped_column(BigInteger)
+    parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
+    done: Mapped[int] = mapped_column(BigInteger, default=0)
+    total: Mapped[int | None] = mapped_column(BigInteger)
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[str | None] = mapped_column(Text)  # one sentence that says what to do
+    stop_requested: Mapped[bool] = mapped_column(default=False)
+    worker: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None] = mapped_column(String(320))
+    finished_at: Mapped[datetime | None]
+
+
+class Upload(Base):
+    """A file a person uploaded, kept in the database so that any host can work on it."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[big_pk]
+    campaign_id: Mapped[int | None] = mapped_column(
+        ForeignKey("campaigns.id", ondelete="CASCADE"), index=True
+    )
+    filename: Mapped[str] = mapped_column(String(255))
+    size: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime]
+
+
+class UploadChunk(Base):
+    """A piece of an upload."""
+
+    __tablename__ = "upload_chunks"
+
+    upload_id: Mapped[int] = mapped_column(
+        ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class RefusedRow(Base):
+    """A row of an import that was not added, with its line, its text and the reason."""
+
+    __tablename__ = "refused_rows"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    value: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    cells: Mapped[list[Any]] = mapped_column(default=list)
+
+
+class MailDomain(Base):
+    """What DNS said about a domain, with its age."""
+
+    __tablename__ = "mail_domains"
+
+    domain: Mapped[str] = mapped_column(String(255), primary_key=True)
+    verdict: Mapped[Verdict]
+    reason: Mapped[str] = mapped_column(Text)
+    checked_at: Mapped[datetime]
+
+
+class Notice(Base):
+    """Something that needs a person: shown on the dashboard until it is over."""
+
+    __tablename__ = "notices"
+
+    code: Mapped[str] = mapped_column(String(80), primary_key=True)
+    severity: Mapped[str] = mapped_column(String(4))  # warn or fail
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
