@@ -117,6 +117,7 @@ def writing(session: Session) -> Iterator[Session]:
     under 20 ms and leave the block in between.
     """
     session.rollback()
+    session.expire_all()  # what was read before may have changed: it is read again when asked
     engine = session.get_bind()
     with _writer_lock(engine):
         try:

@@ -1,0 +1,1 @@
+"""The tests: unit (pure), db (services), web (pages), flow (processes), browser, simulator."""

@@ -1,0 +1,134 @@
+"""A throw-away PostgreSQL server for the tests, started from the binaries of this machine.
+
+Durability is off here: nothing in it outlives the test run.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+
+class PostgresMissing(Exception):
+    """This machine cannot run a PostgreSQL server; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server on loopback; `url(name)` is the address of one of its databases."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    port: int
+
+    def url(self, database: str) -> str:
+        """SQLAlchemy's address of a database."""
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside any transaction, as CREATE DATABASE needs it."""
+        with psycopg.connect(
+            f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres", autocommit=True
+        ) as connection:
+            connection.execute(statement.encode())
+
+    def stop(self) -> None:
+        """End the server at once and remove its files."""
+        self.process.send_signal(signal.SIGQUIT)  # at once, whoever is still connected
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def find_binaries() -> Path:
+    """The folder of the newest `initdb` on this machine, or PostgresMissing."""
+    folders = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if folders:
+        return max(folders, key=lambda folder: int(folder.parent.name.split(".")[0]))
+    found = shutil.which("initdb")
+    if found is None:
+        raise PostgresMissing("no PostgreSQL server programs (Debian: apt install postgresql)")
+    return Path(found).resolve().parent
+
+
+def start_postgres() -> PostgresServer:
+    """Make a cluster in a temporary folder and start it on a free port of loopback.
+
+    Run as root it uses the system user `postgres`, since the server refuses root. Raises
+    PostgresMissing where that cannot work.
+    """
+    binaries = find_binaries()
+    folder = Path(tempfile.mkdtemp(prefix="bes-postgres-"))
+    identity: dict[str, Any] = {"cwd": folder}
+    if os.geteuid() == 0:
+        try:
+            user = pwd.getpwnam("postgres")
+        except KeyError:
+            shutil.rmtree(folder)
+            raise PostgresMissing("running as root and there is no user postgres") from None
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        identity |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    data = folder / "data"
+    command = f"{binaries}/initdb -D {data} -U postgres -A trust -N -E UTF8 --no-locale"
+    subprocess.run(command.split(), check=True, stdout=subprocess.DEVNULL, **identity)
+    for _ in range(5):
+        port = _free_port()
+        log = (folder / "log").open("ab")
+        with log:
+            process = subprocess.Popen(
+                [binaries / "postgres", "-D", data, *_options(port)],
+                stdout=log, stderr=log, **identity,
+            )  # fmt: skip
+        server = PostgresServer(process, folder, port)
+        if _answers(server):
+            return server
+    text = (folder / "log").read_text(errors="replace")[-2000:]
+    server.stop()
+    raise RuntimeError(f"PostgreSQL did not start:\n{text}")
+
+
+def _options(port: int) -> list[str]:
+    settings = {
+        "port": str(port),
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "full_page_writes": "off",
+        "max_connections": "200",
+        "autovacuum": "off",
+        "max_wal_size": "4GB",
+    }
+    return [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(server: PostgresServer) -> bool:
+    """Wait until it takes connections; False if the process ended (its port was taken)."""
+    deadline = time.monotonic() + 30
+    while server.process.poll() is None and time.monotonic() < deadline:
+        try:
+            server.execute("SELECT 1")
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
