@@ -25,7 +25,7 @@ from sqlalchemy.types import Float
 _WRITE = "bes_write"
 
 
-class epoch_now(FunctionElement[float]):  # noqa: N801 - an SQL function, named like one
+class epoch_now(FunctionElement[float]):
     """The database's clock as epoch seconds (double); advances inside a transaction."""
 
     type = Float()
@@ -55,7 +55,7 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> Engine:
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, pool_size)
-    engine = create_engine(
+    return create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -66,7 +66,6 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> Engine:
             " -c idle_in_transaction_session_timeout=60000",
         },
     )
-    return engine
 
 
 def _sqlite_engine(url: Any, pool_size: int) -> Engine:

@@ -281,6 +281,7 @@ class Recipient(Base):
     facts: Mapped[int] = mapped_column(default=0)  # domain.statuses.Fact of the present attempt
     reason_code: Mapped[str | None] = mapped_column(String(60))
     reason: Mapped[str | None] = mapped_column(Text)
+    reason_at: Mapped[datetime | None]  # of the fact that gave the reason, see services.ledger
     attempt_id: Mapped[str | None] = mapped_column(String(32))  # 128 bit, hex
     attempts: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(64))
@@ -485,9 +486,7 @@ class Job(Base):
 
     id: Mapped[big_pk]
     kind: Mapped[JobKind]
-    campaign_id: Mapped[int | None] = mapped_column(
-        ForeignKey("campaigns.id", ondelete="CASCADE")
-    )
+    campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
     upload_id: Mapped[int | None] = mapped_column(BigInteger)
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
@@ -534,9 +533,7 @@ class RefusedRow(Base):
 
     __tablename__ = "refused_rows"
 
-    job_id: Mapped[int] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     value: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)

@@ -89,6 +89,9 @@ _RANKING: tuple[tuple[Fact, RecipientStatus], ...] = (
     (Fact.CLAIMED, RecipientStatus.SENDING),
 )
 
+#: Facts by rank, highest first: which of them rules a row, and so gives the reason shown.
+FACTS_BY_RANK: tuple[Fact, ...] = tuple(fact for fact, _ in _RANKING)
+
 
 def state_of(facts: int) -> RecipientStatus:
     """The state that a set of facts about one attempt amounts to.

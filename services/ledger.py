@@ -1,0 +1,406 @@
+"""The one place that changes a recipient's state after the claim: send results, SES events
+and a person's decisions all pass through here.
+
+Rows are locked in id order, so that many workers never deadlock; the new state is
+`state_of(facts)`; counters change by the difference, last in the transaction and in campaign
+order. Times and reasons merge so that every order of the same changes ends the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from domain.statuses import (
+    EVENT_FACTS,
+    FACTS_BY_RANK,
+    Fact,
+    RecipientStatus,
+    has_soft_bounce,
+    is_accepted,
+    state_of,
+)
+from models import CampaignCounters, PastAttempt, Recipient
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_ROWS = cast(Table, Recipient.__table__)
+_COUNTERS = cast(Table, CampaignCounters.__table__)
+_PAST = cast(Table, PastAttempt.__table__)
+
+#: Recipient columns that make a counter of distinct people.
+_PEOPLE = {
+    "opened": "opened_at",
+    "clicked": "clicked_at",
+    "opened_machine": "machine_opened_at",
+    "clicked_machine": "machine_clicked_at",
+    "unsubscribed": "unsubscribed_at",
+}
+#: The time column that a fact fills, with the earliest time it is told.
+_TIME_OF_FACT = {
+    Fact.ACCEPTED: "sent_at",
+    Fact.DELIVERED: "delivered_at",
+    Fact.COMPLAINED: "complained_at",
+}
+_BOUNCES = (Fact.BOUNCED, Fact.SOFT_BOUNCED, Fact.MAYBE_AUTO_REPLY)
+_READ = (
+    "id", "campaign_id", "email", "address", "address_hash", "status", "facts", "reason_code",
+    "reason", "reason_at", "attempt_id", "message_id", "submitted_at", "lease_until", "sent_at",
+    "delivered_at", "bounced_at", "complained_at", "delayed_until", "opened_at",
+    "last_opened_at", "opens", "machine_opened_at", "machine_opens", "clicked_at",
+    "last_clicked_at", "clicks", "machine_clicked_at", "machine_clicks", "unsubscribed_at",
+    "duplicates", "updated_at", "presumed_unsent_at",
+)  # fmt: skip
+_LOCKED_ROWS = select(*(_ROWS.c[name] for name in _READ)).order_by(_ROWS.c.id).with_for_update()
+
+
+@dataclass(frozen=True, slots=True)
+class FactChange:
+    """One thing learned about one row.
+
+    `attempt_id` None means whichever attempt is present (a person's decision); otherwise the
+    change counts only while that attempt is the row's newest. `earliest` and `latest` are
+    recipient time columns that keep the smallest or largest value; `increments` add up.
+    """
+
+    recipient_id: int
+    attempt_id: str | None
+    add: Fact
+    at: datetime
+    message_id: str | None = None
+    reason_code: str | None = None
+    reason: str | None = None
+    earliest: Mapping[str, datetime] = field(default=_NOTHING)
+    latest: Mapping[str, datetime] = field(default=_NOTHING)
+    increments: Mapping[str, int] = field(default=_NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What one batch of changes did to one row."""
+
+    recipient_id: int
+    campaign_id: int
+    email: str
+    address: str
+    address_hash: bytes
+    status_before: RecipientStatus
+    status_after: RecipientStatus
+    facts_before: int
+    facts_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerOutcome:
+    """Transitions of the rows that took a change, and the changes that found no such attempt."""
+
+    transitions: list[Transition]
+    stale: list[FactChange]
+
+
+def apply_changes(session: Session, changes: Sequence[FactChange], now: datetime) -> LedgerOutcome:
+    """Add facts to rows, derive their states, and move the counters by the difference."""
+    by_row: dict[int, list[FactChange]] = defaultdict(list)
+    for change in changes:
+        by_row[change.recipient_id].append(change)
+    rows = lock_rows(session, by_row)
+    transitions: list[Transition] = []
+    stale: list[FactChange] = []
+    updates: list[dict[str, Any]] = []
+    deltas: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for recipient_id, row_changes in by_row.items():
+        row = rows.get(recipient_id)
+        if row is None:
+            stale.extend(row_changes)
+            continue
+        before = row._asdict()
+        after = dict(before)
+        for change in row_changes:
+            if change.attempt_id is not None and change.attempt_id != row.attempt_id:
+                stale.append(change)
+            else:
+                _merge(after, change)
+        _finish(before, after, now)
+        transitions.append(_transition(before, after))
+        difference = {k: v for k, v in after.items() if v != before[k]}
+        if difference:
+            updates.append({"b_id": recipient_id, **difference})
+            _count(deltas[row.campaign_id], before, after)
+    _write(session, updates)
+    add_counters(session, deltas)
+    return LedgerOutcome(transitions, stale)
+
+
+def lock_rows(session: Session, ids: Iterable[int]) -> dict[int, Row[Any]]:
+    """Rows by id, locked in id order (SQLite: the writer lock is already held)."""
+    found: dict[int, Row[Any]] = {}
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), 500):  # below SQLite's limit of bound variables
+        query = _LOCKED_ROWS.where(_ROWS.c.id.in_(wanted[start : start + 500]))
+        found.update((row.id, row) for row in session.execute(query))
+    return found
+
+
+def _merge(row: dict[str, Any], change: FactChange) -> None:
+    """Fold one change into a row's values, the same result for every order of changes."""
+    old = row["facts"]
+    new = old | int(change.add)
+    row["facts"] = new
+    if change.message_id and not row["message_id"]:
+        row["message_id"] = change.message_id
+    for fact, column in _TIME_OF_FACT.items():
+        if change.add & fact:
+            _keep(row, column, change.at, min)
+    _merge_bounce(row, change, old)
+    _merge_reason(row, change, old, new)
+    for column, value in change.earliest.items():
+        _keep(row, column, value, min)
+    for column, value in change.latest.items():
+        _keep(row, column, value, max)
+    for column, step in change.increments.items():
+        row[column] += step
+
+
+def _keep(row: dict[str, Any], column: str, value: datetime, choose: Any) -> None:
+    row[column] = value if row[column] is None else choose(row[column], value)
+
+
+def _top(facts: int, among: Sequence[Fact] = FACTS_BY_RANK) -> Fact | None:
+    return next((fact for fact in among if facts & fact), None)
+
+
+def _merge_bounce(row: dict[str, Any], change: FactChange, old: int) -> None:
+    """`bounced_at` is the earliest time of the highest-ranked bounce fact."""
+    mine = _top(change.add, _BOUNCES)
+    if mine is None:
+        return
+    present = _top(old, _BOUNCES)
+    if present is None or _BOUNCES.index(mine) < _BOUNCES.index(present):
+        row["bounced_at"] = change.at
+    elif mine is present:
+        _keep(row, "bounced_at", change.at, min)
+
+
+def _merge_reason(row: dict[str, Any], change: FactChange, old: int, new: int) -> None:
+    """The reason is told by the highest-ranked fact; the latest of delays, else the earliest."""
+    ruling = _top(new)
+    if ruling is None or _top(change.add) is not ruling:
+        return
+    mine = (change.at, change.reason_code or "", change.reason or "")
+    if _top(old) is ruling and row["reason_at"] is not None:
+        present = (row["reason_at"], row["reason_code"] or "", row["reason"] or "")
+        better = mine > present if ruling is Fact.DELAYED else mine < present
+        if not better:
+            return
+    row["reason_at"], row["reason_code"], row["reason"] = (
+        change.at,
+        change.reason_code,
+        change.reason,
+    )
+
+
+def _finish(before: dict[str, Any], after: dict[str, Any], now: datetime) -> None:
+    """Derive the state and what hangs on it."""
+    facts = after["facts"]
+    after["status"] = state_of(facts)
+    if after["bounced_at"] and not facts & Fact.BOUNCED and not has_soft_bounce(facts):
+        after["bounced_at"] = None  # it was an automatic reply after all
+    if after["status"] is not RecipientStatus.SENDING:
+        after["lease_until"] = None
+    if after["status"] is not before["status"]:
+        after["updated_at"] = now
+
+
+def _transition(before: dict[str, Any], after: dict[str, Any]) -> Transition:
+    return Transition(
+        recipient_id=before["id"],
+        campaign_id=before["campaign_id"],
+        email=before["email"],
+        address=before["address"],
+        address_hash=before["address_hash"],
+        status_before=before["status"],
+        status_after=after["status"],
+        facts_before=before["facts"],
+        facts_after=after["facts"],
+    )
+
+
+def _write(session: Session, updates: list[dict[str, Any]]) -> None:
+    """One UPDATE per set of changed columns, many rows each."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for values in updates:
+        groups[tuple(sorted(values))].append(values)
+    connection = session.connection()
+    for names, rows in groups.items():
+        columns: dict[str, Any] = {n: bindparam(n) for n in names if n != "b_id"}
+        statement = update(_ROWS).where(_ROWS.c.id == bindparam("b_id")).values(columns)
+        connection.execute(statement, rows)
+
+
+def return_to_pending(
+    session: Session,
+    rows: Sequence[tuple[int, str | None]],
+    because: str,
+    now: datetime,
+    *,
+    was_submitted: bool,
+) -> list[int]:
+    """Make (recipient id, attempt id) rows pending again for a new attempt; the changed ids.
+
+    With `was_submitted` the old attempt is kept in `past_attempts`, where its late events
+    find it and count as duplicates. Rows whose newest attempt is another one stay untouched.
+    """
+    locked = lock_rows(session, (row_id for row_id, _ in rows))
+    updates: list[dict[str, Any]] = []
+    past: list[dict[str, Any]] = []
+    deltas: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row_id, attempt_id in rows:
+        row = locked.get(row_id)
+        if row is None or row.attempt_id != attempt_id:
+            continue
+        before = row._asdict()
+        after = {**before, **_BLANK, "updated_at": now}
+        if was_submitted and attempt_id is not None:
+            past.append(_past_attempt(before, because, now))
+        difference = {k: v for k, v in after.items() if v != before[k]}
+        updates.append({"b_id": row_id, **difference})
+        _count(deltas[row.campaign_id], before, after)
+    _write(session, updates)
+    if past:
+        session.execute(insert(_PAST), past)
+    add_counters(session, deltas)
+    return [values["b_id"] for values in updates]
+
+
+_BLANK: dict[str, Any] = {
+    "status": RecipientStatus.PENDING,
+    "facts": 0,
+    "reason_code": None,
+    "reason": None,
+    "reason_at": None,
+    "attempt_id": None,
+    "message_id": None,
+    "submitted_at": None,
+    "lease_until": None,
+    "sent_at": None,
+    "delivered_at": None,
+    "bounced_at": None,
+    "complained_at": None,
+    "delayed_until": None,
+    "presumed_unsent_at": None,
+}
+
+
+def _past_attempt(row: dict[str, Any], because: str, now: datetime) -> dict[str, Any]:
+    return {
+        "attempt_id": row["attempt_id"],
+        "recipient_id": row["id"],
+        "facts": row["facts"],
+        "message_id": row["message_id"],
+        "submitted_at": row["submitted_at"],
+        "ended_at": now,
+        "ended_because": because,
+    }
+
+
+def contributions(row: Mapping[str, Any]) -> dict[str, int]:
+    """The counters that a row counts in, by name; `row` has the recipient's columns."""
+    facts = row["facts"]
+    counts = {
+        str(row["status"]): 1,
+        "reached_accepted": int(is_accepted(facts)),
+        "reached_delivered": int(bool(facts & Fact.DELIVERED)),
+        "reached_delayed": int(bool(facts & Fact.DELAYED)),
+        "reached_soft_bounced": int(has_soft_bounce(facts)),
+        "reached_bounced": int(bool(facts & Fact.BOUNCED)),
+        "reached_complained": int(bool(facts & Fact.COMPLAINED)),
+        "duplicates": row["duplicates"],
+    }
+    for name, column in _PEOPLE.items():
+        counts[name] = int(row[column] is not None)
+    return counts
+
+
+def _count(deltas: dict[str, int], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    for name, value in contributions(after).items():
+        deltas[name] += value
+    for name, value in contributions(before).items():
+        deltas[name] -= value
+
+
+def add_counters(session: Session, deltas: Mapping[int, Mapping[str, int]]) -> None:
+    """Add differences (campaign id → counter → difference); last in a transaction."""
+    for campaign_id in sorted(deltas):
+        changes = {name: step for name, step in deltas[campaign_id].items() if step}
+        if not changes:
+            continue
+        session.execute(
+            update(_COUNTERS)
+            .where(_COUNTERS.c.campaign_id == campaign_id)
+            .values({name: _COUNTERS.c[name] + step for name, step in changes.items()})
+        )
+
+
+def counter_names() -> list[str]:
+    """Every counter, in the order of the table."""
+    return [column.name for column in _COUNTERS.columns if column.name != "campaign_id"]
+
+
+def read_counters(session: Session, campaign_id: int) -> dict[str, int]:
+    """The stored counters of a campaign; zeros when there are none."""
+    query = select(_COUNTERS).where(_COUNTERS.c.campaign_id == campaign_id)
+    row = session.execute(query).one_or_none()
+    return {name: getattr(row, name) if row else 0 for name in counter_names()}
+
+
+def recount(session: Session, campaign_id: int) -> dict[str, int]:
+    """The same figures counted afresh from the ledger rows."""
+    facts = _ROWS.c.facts
+
+    def has(bits: Fact) -> ColumnElement[bool]:
+        return facts.bitwise_and(int(bits)) != 0
+
+    soft = or_(has(Fact.SOFT_BOUNCED), and_(has(Fact.MAYBE_AUTO_REPLY), ~has(Fact.DELIVERED)))
+    conditions: dict[str, ColumnElement[bool]] = {
+        **{str(status): _ROWS.c.status == status for status in RecipientStatus},
+        "reached_accepted": has(EVENT_FACTS),
+        "reached_delivered": has(Fact.DELIVERED),
+        "reached_delayed": has(Fact.DELAYED),
+        "reached_soft_bounced": soft,
+        "reached_bounced": has(Fact.BOUNCED),
+        "reached_complained": has(Fact.COMPLAINED),
+        **{name: _ROWS.c[column].is_not(None) for name, column in _PEOPLE.items()},
+    }
+    figures = {
+        "total": func.count(),
+        "duplicates": func.coalesce(func.sum(_ROWS.c.duplicates), 0),
+        **{
+            name: func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+            for name, condition in conditions.items()
+        },
+    }
+    row = session.execute(
+        select(*(f.cast(Integer).label(n) for n, f in figures.items())).where(
+            _ROWS.c.campaign_id == campaign_id
+        )
+    ).one()
+    return {name: int(getattr(row, name)) for name in counter_names()}
