@@ -6,7 +6,6 @@ that already has the schema. Tests reach nothing but loopback and read no file o
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import sys
@@ -88,21 +87,19 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server with the database `template_bes`; skips where there is none."""
+    """A PostgreSQL server with one database, `bes`, that has the schema; skips without one."""
     try:
         server = start_postgres()
     except PostgresMissing as missing:
         skip_missing(f"PostgreSQL ({missing})")
         raise
     try:
-        server.execute("CREATE DATABASE template_bes")
-        _make_schema(server.url("template_bes"))
+        server.execute("CREATE DATABASE bes")
+        _make_schema(server.url("bes"))
+        server.remember_contents("bes")
         yield server
     finally:
         server.stop()
-
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -116,10 +113,8 @@ def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """A fresh PostgreSQL database with the schema."""
-    name = f"test_{next(_numbers)}"
-    postgres.execute(f"CREATE DATABASE {name} TEMPLATE template_bes STRATEGY file_copy")
-    yield postgres.url(name)
-    postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield postgres.url("bes")
+    postgres.reset("bes")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

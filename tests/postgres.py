@@ -19,6 +19,27 @@ from typing import Any
 
 import psycopg
 
+#: Empties every table that holds rows and puts back what came with the schema.
+_RESET = """
+DO $$
+DECLARE name text; filled text[]; found boolean;
+BEGIN
+  FOR name IN SELECT tablename FROM pg_tables
+              WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM public.%I)', name) INTO found;
+    IF found THEN filled := filled || format('public.%I', name); END IF;
+  END LOOP;
+  EXECUTE 'TRUNCATE ' || array_to_string(filled, ', ') || ' RESTART IDENTITY CASCADE';
+  INSERT INTO public.installation SELECT * FROM saved.installation;
+  INSERT INTO public.buckets SELECT * FROM saved.buckets;
+END $$
+"""
+_SAVE = """
+CREATE SCHEMA saved;
+CREATE TABLE saved.installation AS TABLE public.installation;
+CREATE TABLE saved.buckets AS TABLE public.buckets;
+"""
+
 
 class PostgresMissing(Exception):
     """This machine cannot run a PostgreSQL server; the text says what is missing."""
@@ -36,12 +57,27 @@ class PostgresServer:
         """SQLAlchemy's address of a database."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
 
-    def execute(self, statement: str) -> None:
-        """Run one statement outside any transaction, as CREATE DATABASE needs it."""
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        """Run a statement outside any transaction, as CREATE DATABASE needs it."""
         with psycopg.connect(
-            f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres", autocommit=True
+            f"host=127.0.0.1 port={self.port} user=postgres dbname={database}", autocommit=True
         ) as connection:
             connection.execute(statement.encode())
+
+    def remember_contents(self, database: str) -> None:
+        """Keep a copy of what came with the schema, for `reset`."""
+        self.execute(_SAVE, database)
+
+    def reset(self, database: str) -> None:
+        """Make a database as fresh as it was; a tenth of the time of a new one.
+
+        Whoever is still connected is cut off, as a left-over child process would be.
+        """
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+        )
+        self.execute(_RESET, database)
 
     def stop(self) -> None:
         """End the server at once and remove its files."""
