@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent
 SIMULATOR_ACCOUNT = "000000000000"
 SIMULATOR_QUEUE = "bes-events"
 SIMULATOR_CONFIGURATION_SET = "bes"
+SIMULATOR_SENDER = "newsletter@example.com"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _DEFAULT_DATABASE = "sqlite:///instance/bulk_email.db"
 _WEAK_KEYS = {"", "change-me", "changeme", "secret", "dev", "development", "your-secret-key"}
@@ -258,7 +259,7 @@ class _Parser:
             aws_endpoint_url=self._url("AWS_ENDPOINT_URL"),
             email_backend=backend,
             simulator_port=simulator_port,
-            sender_email=self.address("SENDER_EMAIL"),
+            sender_email=self._sender(backend),
             sender_name=self.text("SENDER_NAME"),
             reply_to=self.address("REPLY_TO"),
             postal_address=self.text("POSTAL_ADDRESS").replace("\\n", "\n"),
@@ -347,6 +348,10 @@ class _Parser:
             self.problems.append(f"AWS_REGION={raw}: is no AWS region (for example eu-central-1).")
         return raw
 
+    def _sender(self, backend: EmailBackend) -> str:
+        sender = self.address("SENDER_EMAIL")
+        return SIMULATOR_SENDER if not sender and backend is EmailBackend.SIMULATOR else sender
+
     def _queue_url(self, backend: EmailBackend, simulator_port: int) -> str:
         """The event queue; the simulator's own unless another local one is named.
 
@@ -373,7 +378,9 @@ class _Parser:
     def _topics(self) -> tuple[str, ...]:
         topics = tuple(t.strip() for t in self.text("SNS_TOPIC_ARN").split(",") if t.strip())
         for topic in topics:
-            if not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}", topic):
+            if not re.fullmatch(
+                r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}", topic
+            ):
                 self.problems.append(f"SNS_TOPIC_ARN: {topic} is no ARN of a standard SNS topic.")
         return topics
 
