@@ -56,6 +56,7 @@ class Fact(IntFlag):
     BOUNCED = 2048  # Bounce, Permanent
     REJECTED = 4096  # Reject
     COMPLAINED = 8192  # Complaint
+    PREVENTED = 16384  # Bounce or Complaint that only repeats a suppression list: no new bounce
 
 
 #: Facts that only SES can have told us. One of them outranks skipped, cancelled and refused.
@@ -69,6 +70,7 @@ EVENT_FACTS = (
     | Fact.BOUNCED
     | Fact.REJECTED
     | Fact.COMPLAINED
+    | Fact.PREVENTED
 )
 
 #: Highest rank first. The first fact that is present names the state.
@@ -76,6 +78,7 @@ _RANKING: tuple[tuple[Fact, RecipientStatus], ...] = (
     (Fact.COMPLAINED, RecipientStatus.COMPLAINED),
     (Fact.REJECTED, RecipientStatus.REJECTED),
     (Fact.BOUNCED, RecipientStatus.BOUNCED),
+    (Fact.PREVENTED, RecipientStatus.BOUNCED),
     (Fact.SOFT_BOUNCED, RecipientStatus.SOFT_BOUNCED),
     (Fact.DELIVERED, RecipientStatus.DELIVERED),
     (Fact.MAYBE_AUTO_REPLY, RecipientStatus.SOFT_BOUNCED),

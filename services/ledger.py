@@ -61,7 +61,7 @@ _TIME_OF_FACT = {
     Fact.DELIVERED: "delivered_at",
     Fact.COMPLAINED: "complained_at",
 }
-_BOUNCES = (Fact.BOUNCED, Fact.SOFT_BOUNCED, Fact.MAYBE_AUTO_REPLY)
+_BOUNCES = (Fact.BOUNCED, Fact.PREVENTED, Fact.SOFT_BOUNCED, Fact.MAYBE_AUTO_REPLY)
 _READ = (
     "id", "campaign_id", "email", "address", "address_hash", "status", "facts", "reason_code",
     "reason", "reason_at", "attempt_id", "message_id", "submitted_at", "lease_until", "sent_at",
@@ -79,7 +79,8 @@ class FactChange:
 
     `attempt_id` None means whichever attempt is present (a person's decision); otherwise the
     change counts only while that attempt is the row's newest. `earliest` and `latest` are
-    recipient time columns that keep the smallest or largest value; `increments` add up.
+    recipient time columns that keep the smallest or largest value; `increments` add up;
+    `exact` are columns derived from everything known, set as they are (lock the row first).
     """
 
     recipient_id: int
@@ -92,6 +93,7 @@ class FactChange:
     earliest: Mapping[str, datetime] = field(default=_NOTHING)
     latest: Mapping[str, datetime] = field(default=_NOTHING)
     increments: Mapping[str, int] = field(default=_NOTHING)
+    exact: Mapping[str, Any] = field(default=_NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def _merge(row: dict[str, Any], change: FactChange) -> None:
         _keep(row, column, value, max)
     for column, step in change.increments.items():
         row[column] += step
+    row.update(change.exact)
 
 
 def _keep(row: dict[str, Any], column: str, value: datetime, choose: Any) -> None:
@@ -222,7 +225,8 @@ def _finish(before: dict[str, Any], after: dict[str, Any], now: datetime) -> Non
     """Derive the state and what hangs on it."""
     facts = after["facts"]
     after["status"] = state_of(facts)
-    if after["bounced_at"] and not facts & Fact.BOUNCED and not has_soft_bounce(facts):
+    hard = facts & (Fact.BOUNCED | Fact.PREVENTED)
+    if after["bounced_at"] and not hard and not has_soft_bounce(facts):
         after["bounced_at"] = None  # it was an automatic reply after all
     if after["status"] is not RecipientStatus.SENDING:
         after["lease_until"] = None

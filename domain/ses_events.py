@@ -1,0 +1,437 @@
+"""SES's event JSON parsed once into frozen values: what happened, to whom, and what it means.
+
+Takes both forms that SES publishes: event publishing (`eventType`) and the older identity
+notifications (`notificationType`). Lenient, because AWS announces that fields may be added:
+a field of the wrong kind counts as absent, and a new event type is kept under its name.
+Source: SES developer guide, "Contents of event data that Amazon SES publishes to Amazon SNS".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parseaddr
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any
+
+from domain import event_words
+from domain.addresses import address_key
+from domain.opens import evidence_of
+from domain.statuses import Fact, SuppressionReason
+
+
+class EventKind(StrEnum):
+    """The ten event types, spelled as in the JSON."""
+
+    SEND = "Send"
+    REJECT = "Reject"
+    BOUNCE = "Bounce"
+    COMPLAINT = "Complaint"
+    DELIVERY = "Delivery"
+    OPEN = "Open"
+    CLICK = "Click"
+    RENDERING_FAILURE = "Rendering Failure"
+    DELIVERY_DELAY = "DeliveryDelay"
+    SUBSCRIPTION = "Subscription"
+
+
+#: Few, and someone waits for them: applied at once, whatever the load, and kept longer.
+CRITICAL_KINDS = frozenset(
+    {
+        EventKind.BOUNCE,
+        EventKind.COMPLAINT,
+        EventKind.REJECT,
+        EventKind.RENDERING_FAILURE,
+        EventKind.SUBSCRIPTION,
+    }
+)
+
+#: Bounce sub-types that say that SES did not even try; no new bounce.
+PREVENTED_SUB_TYPES = frozenset(
+    {
+        "OnAccountSuppressionList",
+        "OnTenantSuppressionList",
+        "EmailValidationSuppressed",
+        "UnsubscribedRecipient",
+    }
+)
+
+#: Soft bounces that speak about the mailbox, and so count towards giving up on it.
+_COUNTING_SOFT = frozenset({"General", "Undetermined", "MailboxFull", "CustomTimeoutExceeded"})
+
+#: Feedback types that are no complaint: one takes a report back, one speaks about DKIM.
+_NO_COMPLAINT = frozenset({"not-spam", "auth-failure"})
+
+SET_UP_TEXT = "Successfully validated SNS topic for Amazon SES event publishing."
+_SET_UP_TYPE = "AmazonSnsSubscriptionSucceeded"
+_INBOUND_TYPE = "Received"
+_KINDS = {kind.replace(" ", "").lower(): kind for kind in EventKind}
+
+
+class NotAnEvent(StrEnum):
+    """Why a message carries no event."""
+
+    SET_UP = "set_up"  # SES or SNS tells that a destination was connected
+    FOREIGN = "foreign"  # another program's message
+    BROKEN = "broken"  # says it is an SES event but lacks what every event has
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecognised:
+    """A message that carries no event, with a sentence that says why."""
+
+    what: NotAnEvent
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class SesEvent:
+    """One thing that happened to one mail of one recipient."""
+
+    key: bytes  # 16 bytes, the natural key: equal for every copy of the same event
+    kind: str  # an EventKind, or the name of a type that is not known yet
+    sub_kind: str | None  # "Permanent/General", a feedback or delay type, who opened
+    message_id: str
+    tags: Mapping[str, tuple[str, ...]]
+    address: str | None  # whom the event names, as a bare address
+    destinations: tuple[str, ...]  # address keys of everyone the mail was for
+    happened_at: datetime | None
+    accepted_at: datetime | None  # when SES took the mail
+    fact: Fact = Fact.ACCEPTED  # any event proves that SES took the mail
+    reason_code: str | None = None
+    reason: str | None = None  # a sentence, for events that explain a state
+    suppress: SuppressionReason | None = None
+    counts_as_soft: bool = False
+    delayed_until: datetime | None = None
+    link: str | None = None
+    unsubscribes: bool = False
+
+    @property
+    def critical(self) -> bool:
+        """Whether it is applied at once, beyond any limit, and kept longer."""
+        return self.kind in CRITICAL_KINDS
+
+    @property
+    def is_engagement(self) -> bool:
+        """Whether it is an open or a click."""
+        return self.kind in (EventKind.OPEN, EventKind.CLICK)
+
+    def tag(self, name: str) -> str | None:
+        """The first value of a message tag."""
+        values = self.tags.get(name)
+        return values[0] if values else None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What one recipient's part of an event says, while it is being read."""
+
+    address: str | None
+    stamp: str = ""  # feedback id or time, whichever tells two events of one kind apart
+    at: datetime | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_text(text: str) -> list[SesEvent] | Unrecognised:
+    """The events in the text of a message: `Message` of an SNS envelope, or a raw SQS body."""
+    if text.strip() == SET_UP_TEXT:
+        return Unrecognised(NotAnEvent.SET_UP, "SES connected this topic to a configuration set.")
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError):
+        return Unrecognised(NotAnEvent.FOREIGN, "The message is no JSON.")
+    return parse_event(payload)
+
+
+def parse_event(payload: Any) -> list[SesEvent] | Unrecognised:
+    """One SesEvent for each recipient that the event names, or why it is none of ours."""
+    if not isinstance(payload, dict):
+        return Unrecognised(NotAnEvent.FOREIGN, "The message is no JSON object.")
+    spelled = _text(payload, "eventType") or _text(payload, "notificationType")
+    if not spelled:
+        return Unrecognised(NotAnEvent.FOREIGN, "The message names no SES event type.")
+    if spelled == _SET_UP_TYPE:
+        return Unrecognised(NotAnEvent.SET_UP, "SNS connected this topic to a sending identity.")
+    if spelled == _INBOUND_TYPE:
+        return Unrecognised(NotAnEvent.FOREIGN, "The message is about received mail, not sent.")
+    mail = _object(payload, "mail")
+    message_id = _text(mail, "messageId")
+    if not message_id:
+        return Unrecognised(
+            NotAnEvent.BROKEN,
+            f"The {spelled[:30]} event names no mail (mail.messageId is missing).",
+        )
+    kind = _KINDS.get(spelled.replace(" ", "").lower())
+    reader = _READERS[kind] if kind else _read_unknown
+    drafts = reader(payload, mail)
+    if not drafts:
+        return Unrecognised(NotAnEvent.BROKEN, f"The {spelled[:30]} event names no recipient.")
+    return [_finish(kind or spelled[:30], message_id[:100], mail, draft) for draft in drafts]
+
+
+def bare_address(text: str) -> str:
+    """The address in `Name <a@b>`; SES spells recipients both ways."""
+    if "<" not in text:
+        return text.strip()
+    return parseaddr(text)[1] or text.strip()
+
+
+def natural_key(message_id: str, kind: str, address: str, stamp: str, link: str) -> bytes:
+    """16 bytes that are equal for every copy of an event, whichever door it came through."""
+    parts = "\0".join((message_id, kind, address_key(address), stamp, link))
+    return blake2b(parts.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _finish(kind: str, message_id: str, mail: dict[str, Any], draft: _Draft) -> SesEvent:
+    sent_at = _time(mail, "timestamp")
+    link = draft.extra.get("link") or ""
+    return SesEvent(
+        key=natural_key(message_id, kind, draft.address or "", draft.stamp, link),
+        kind=kind,
+        message_id=message_id,
+        tags=_tags(mail),
+        address=draft.address,
+        destinations=tuple(address_key(a) for a in _mail_addresses(mail)),
+        happened_at=draft.at or sent_at,
+        accepted_at=sent_at,
+        **{"sub_kind": None, **draft.extra},
+    )
+
+
+def _for_each_destination(mail: dict[str, Any], stamp: str, **extra: Any) -> list[_Draft]:
+    """Events that concern everyone the mail was for; one without recipients is kept as well."""
+    addresses: list[str | None] = [*_mail_addresses(mail)] or [None]
+    return [_Draft(address, stamp, None, dict(extra)) for address in addresses]
+
+
+def _read_send(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    return _for_each_destination(mail, "")
+
+
+def _read_unknown(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    # Nothing tells two events of an unknown type apart but their content.
+    content = json.dumps(payload, sort_keys=True, default=str)
+    return _for_each_destination(mail, blake2b(content.encode(), digest_size=16).hexdigest())
+
+
+def _read_delivery(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    delivery = _object(payload, "delivery")
+    named = [bare_address(a) for a in _texts(delivery, "recipients")]
+    at = _time(delivery, "timestamp")
+    return [
+        _Draft(address, _text(delivery, "timestamp"), at, {"fact": Fact.DELIVERED})
+        for address in named or _mail_addresses(mail)
+    ]
+
+
+def _read_bounce(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    bounce = _object(payload, "bounce")
+    kind, sub = _text(bounce, "bounceType"), _text(bounce, "bounceSubType")
+    stamp = _text(bounce, "feedbackId") or _text(bounce, "timestamp")
+    at = _time(bounce, "timestamp")
+    code = f"{kind}/{sub}"[:60]
+    drafts = []
+    for person in _objects(bounce, "bouncedRecipients"):
+        words = event_words.bounce_words(
+            kind, sub, _text(person, "status"), _text(person, "diagnosticCode")
+        )
+        extra = {
+            "sub_kind": code,
+            "reason_code": code,
+            "reason": words,
+            **_bounce_effect(kind, sub),
+        }
+        drafts.append(_Draft(bare_address(_text(person, "emailAddress")), stamp, at, extra))
+    return drafts
+
+
+def _bounce_effect(kind: str, sub: str) -> dict[str, Any]:
+    """The fact and the consequences of a bounce, by its sub-type first: some lack a known type."""
+    if sub in PREVENTED_SUB_TYPES:
+        unsubscribed = sub == "UnsubscribedRecipient"
+        why = SuppressionReason.UNSUBSCRIBED if unsubscribed else SuppressionReason.ACCOUNT_LIST
+        return {"fact": Fact.PREVENTED, "suppress": why}
+    if kind == "Permanent" and sub != "CustomTimeoutExceeded":
+        return {"fact": Fact.BOUNCED, "suppress": SuppressionReason.BOUNCED}
+    may_be_reply = kind == "Undetermined" or (kind == "Transient" and sub == "General")
+    return {
+        "fact": Fact.MAYBE_AUTO_REPLY if may_be_reply else Fact.SOFT_BOUNCED,
+        "counts_as_soft": sub in _COUNTING_SOFT and (may_be_reply or sub != "General"),
+    }
+
+
+def _read_complaint(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    complaint = _object(payload, "complaint")
+    feedback = _text(complaint, "complaintFeedbackType")
+    sub = _text(complaint, "complaintSubType")
+    stamp = _text(complaint, "feedbackId") or _text(complaint, "timestamp")
+    at = _time(complaint, "timestamp") or _time(complaint, "arrivalDate")
+    code = (sub or feedback or "complaint")[:60]
+    extra: dict[str, Any] = {
+        "sub_kind": code,
+        "reason_code": code,
+        "reason": event_words.complaint_words(feedback, sub),
+    }
+    if sub:  # only the suppression lists have one: an echo of an earlier complaint
+        extra |= {"fact": Fact.PREVENTED, "suppress": SuppressionReason.ACCOUNT_LIST}
+    elif feedback not in _NO_COMPLAINT:
+        extra |= {"fact": Fact.COMPLAINED, "suppress": SuppressionReason.COMPLAINED}
+    people = [
+        bare_address(_text(p, "emailAddress")) for p in _objects(complaint, "complainedRecipients")
+    ]
+    return [_Draft(address, stamp, at, extra) for address in people]
+
+
+def _read_reject(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    reason = _text(_object(payload, "reject"), "reason")
+    return _for_each_destination(
+        mail,
+        "",
+        fact=Fact.REJECTED,
+        sub_kind=reason[:60] or None,
+        reason_code="Reject",
+        reason=event_words.reject_words(reason),
+    )
+
+
+def _read_rendering_failure(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    message = _text(_object(payload, "failure"), "errorMessage")
+    return _for_each_destination(
+        mail,
+        "",
+        fact=Fact.RENDERING_FAILED,
+        reason_code="Rendering Failure",
+        reason=event_words.rendering_words(message),
+    )
+
+
+def _read_delay(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    delay = _object(payload, "deliveryDelay")
+    delay_type = _text(delay, "delayType")
+    at, until = _time(delay, "timestamp"), _time(delay, "expirationTime")
+    drafts = []
+    for person in _objects(delay, "delayedRecipients"):
+        extra = {
+            "fact": Fact.DELAYED,
+            "sub_kind": delay_type[:60] or None,
+            "reason_code": delay_type[:60] or "DeliveryDelay",
+            "reason": event_words.delay_words(
+                delay_type, _text(person, "status"), _text(person, "diagnosticCode")
+            ),
+            "delayed_until": until,
+        }
+        address = bare_address(_text(person, "emailAddress"))
+        drafts.append(_Draft(address, _text(delay, "timestamp"), at, extra))
+    return drafts
+
+
+def _read_open(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    return [_engagement(_object(payload, "open"), mail, "")]
+
+
+def _read_click(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    click = _object(payload, "click")
+    return [_engagement(click, mail, _text(click, "link"))]
+
+
+def _engagement(details: dict[str, Any], mail: dict[str, Any], link: str) -> _Draft:
+    """An open or click. With several recipients nobody knows whose it is: they share the links."""
+    evidence = evidence_of(_text(details, "isBotEvent"), _text(details, "userAgent"))
+    mark = f"/{blake2b(link.encode('utf-8', 'replace'), digest_size=4).hexdigest()}" if link else ""
+    people = _mail_addresses(mail)
+    return _Draft(
+        people[0] if len(people) == 1 else None,
+        _text(details, "timestamp"),
+        _time(details, "timestamp"),
+        {"sub_kind": f"{evidence}{mark}", "link": link or None},
+    )
+
+
+def _read_subscription(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
+    details = _object(payload, "subscription")
+    new = _object(details, "newTopicPreferences")
+    topics = _objects(new, "topicSubscriptionStatus")
+    left = new.get("unsubscribeAll") is True or any(
+        _text(topic, "subscriptionStatus") == "OptOut" for topic in topics
+    )
+    drafts = _for_each_destination(
+        mail,
+        _text(details, "timestamp"),
+        sub_kind="unsubscribed" if left else "preferences",
+        suppress=SuppressionReason.UNSUBSCRIBED if left else None,
+        unsubscribes=left,
+    )
+    for draft in drafts:
+        draft.at = _time(details, "timestamp")
+    return drafts
+
+
+_READERS: dict[EventKind, Callable[[dict[str, Any], dict[str, Any]], list[_Draft]]] = {
+    EventKind.SEND: _read_send,
+    EventKind.REJECT: _read_reject,
+    EventKind.BOUNCE: _read_bounce,
+    EventKind.COMPLAINT: _read_complaint,
+    EventKind.DELIVERY: _read_delivery,
+    EventKind.OPEN: _read_open,
+    EventKind.CLICK: _read_click,
+    EventKind.RENDERING_FAILURE: _read_rendering_failure,
+    EventKind.DELIVERY_DELAY: _read_delay,
+    EventKind.SUBSCRIPTION: _read_subscription,
+}
+
+
+def _tags(mail: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    tags = _object(mail, "tags")
+    return {name: tuple(_texts(tags, name)) for name in tags}
+
+
+def _mail_addresses(mail: dict[str, Any]) -> list[str]:
+    return [bare_address(text) for text in _texts(mail, "destination")]
+
+
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(parent: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = parent.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(parent: dict[str, Any], name: str) -> str:
+    """The text, without what a database cannot store (NUL, half of a surrogate pair)."""
+    value = parent.get(name)
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() and "\0" not in value else _storable(value)
+
+
+def _texts(parent: dict[str, Any], name: str) -> list[str]:
+    value = parent.get(name)
+    if not isinstance(value, list):
+        return []
+    return [_storable(item) for item in value if isinstance(item, str)]
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _time(parent: dict[str, Any], name: str) -> datetime | None:
+    """An aware UTC time; SES writes ISO 8601 with Z, older material other shapes of it."""
+    text = _text(parent, name)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-"))
+        except ValueError:
+            return None
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (OverflowError, ValueError):
+        return None
