@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -42,7 +41,6 @@ from domain.statuses import (
 )
 from models import CampaignCounters, PastAttempt, Recipient
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ROWS = cast(Table, Recipient.__table__)
 _COUNTERS = cast(Table, CampaignCounters.__table__)
 _PAST = cast(Table, PastAttempt.__table__)
@@ -90,10 +88,10 @@ class FactChange:
     message_id: str | None = None
     reason_code: str | None = None
     reason: str | None = None
-    earliest: Mapping[str, datetime] = field(default=_NOTHING)
-    latest: Mapping[str, datetime] = field(default=_NOTHING)
-    increments: Mapping[str, int] = field(default=_NOTHING)
-    exact: Mapping[str, Any] = field(default=_NOTHING)
+    earliest: Mapping[str, datetime] = field(default_factory=dict)
+    latest: Mapping[str, datetime] = field(default_factory=dict)
+    increments: Mapping[str, int] = field(default_factory=dict)
+    exact: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
