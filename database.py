@@ -128,6 +128,11 @@ def writing(session: Session) -> Iterator[Session]:
             raise
 
 
+def begin_immediate(connection: Connection) -> Connection:
+    """The connection, whose transactions on SQLite begin with BEGIN IMMEDIATE from now on."""
+    return connection.execution_options(**{_WRITE: True})
+
+
 @contextmanager
 def _writer_lock(bind: Any) -> Iterator[None]:
     """Serialise SQLite writers of all processes and threads through flock; no-op elsewhere."""

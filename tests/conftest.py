@@ -21,6 +21,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from database import make_engine, make_sessions, writing
 from models import Base
+from services.installation import ensure_installation
+from services.schema import NEEDED_VERSION
 from tests.postgres import PostgresMissing, PostgresServer, start_postgres
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,10 +71,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def _make_schema(url: str) -> None:
-    from services.installation import ensure_installation
-
     engine = make_engine(url)
     Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{NEEDED_VERSION}')")
     with writing(make_sessions(engine)()) as session:
         ensure_installation(session)
     engine.dispose()
