@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from itertools import permutations
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -78,7 +79,7 @@ def test_a_change_of_a_deleted_row_is_stale(session, row, now):
 
 def test_every_order_of_the_same_events_ends_the_same(session, now):
     minute = timedelta(minutes=1)
-    facts = [
+    facts: list[tuple[Fact, int, dict[str, Any]]] = [
         (Fact.ACCEPTED, 0, {}),
         (Fact.MAYBE_AUTO_REPLY, 5, {"reason_code": "general", "reason": "soft, general"}),
         (Fact.SOFT_BOUNCED, 8, {"reason_code": "full", "reason": "mailbox full"}),

@@ -1,0 +1,104 @@
+"""Which events a campaign is sent with: all of them, or only those that must never be missed.
+
+With the webhook alone a large campaign would make SNS flood the web server with opens and
+deliveries, so it is sent with the configuration set `<set>-critical`, which publishes Send,
+Bounce, Complaint, Reject, Rendering Failure and Subscription. Where a queue is polled, volume
+is no trouble and everything is tracked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: What the critical set is called beside the full one.
+CRITICAL_SUFFIX = "-critical"
+#: More events than this through the HTTP door in an hour count as a flood, where the
+#: subscriptions of the topic cannot be read.
+HTTP_FLOOD_PER_HOUR = 1000
+
+
+class Tracking(StrEnum):
+    """How much of what happens to a campaign is reported."""
+
+    AUTO = "auto"
+    FULL = "full"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True)
+class TrackingFacts:
+    """What is known when a campaign starts.
+
+    `https_flood` None: the subscriptions could not be read. `critical_set_exists` None: could
+    not be read, which counts as missing.
+    """
+
+    recipients: int
+    threshold: int
+    full_set: str
+    polls_queue: bool
+    https_flood: bool | None
+    http_events_last_hour: int
+    critical_set_exists: bool | None
+
+
+@dataclass(frozen=True)
+class TrackingDecision:
+    """The level in force, the configuration set to send with, and why, for a person."""
+
+    level: Tracking
+    configuration_set: str
+    delivery_published: bool
+    reason: str
+
+
+def decide_tracking(choice: Tracking, facts: TrackingFacts) -> TrackingDecision:
+    """The tracking level of a campaign, from a person's choice and what is known."""
+    wanted, why = _wanted(choice, facts)
+    if not facts.full_set:
+        return TrackingDecision(
+            Tracking.FULL, "", True, "No configuration set is named: SES reports no events."
+        )
+    if wanted is Tracking.FULL:
+        return TrackingDecision(Tracking.FULL, facts.full_set, True, why)
+    critical_set = facts.full_set + CRITICAL_SUFFIX
+    if not facts.critical_set_exists:
+        return TrackingDecision(
+            Tracking.FULL,
+            facts.full_set,
+            True,
+            f"{why} But the configuration set {critical_set} does not exist, so everything is "
+            "tracked. Make it with: flask --app app aws critical-set",
+        )
+    return TrackingDecision(Tracking.CRITICAL, critical_set, False, why)
+
+
+def _wanted(choice: Tracking, facts: TrackingFacts) -> tuple[Tracking, str]:
+    if choice is Tracking.FULL:
+        return Tracking.FULL, "Everything is tracked: you chose so."
+    if choice is Tracking.CRITICAL:
+        return Tracking.CRITICAL, "Only what must not be missed is tracked: you chose so."
+    if facts.polls_queue and not _floods(facts):
+        return Tracking.FULL, "Everything is tracked: events come through the queue."
+    if facts.recipients <= facts.threshold:
+        return (
+            Tracking.FULL,
+            f"Everything is tracked: the campaign has no more than {facts.threshold} recipients.",
+        )
+    door = (
+        "an HTTPS subscription without a filter gets every event beside the queue"
+        if facts.polls_queue
+        else "events come through the webhook alone"
+    )
+    return (
+        Tracking.CRITICAL,
+        f"Deliveries, opens and clicks are not tracked: {door}, and the campaign has more than "
+        f"{facts.threshold} recipients.",
+    )
+
+
+def _floods(facts: TrackingFacts) -> bool:
+    if facts.https_flood is None:
+        return facts.http_events_last_hour > HTTP_FLOOD_PER_HOUR
+    return facts.https_flood
