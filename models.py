@@ -186,6 +186,7 @@ class Campaign(Base):
     last_sent_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
+    guard_baseline: Mapped[dict[str, Any] | None]  # counters when a person overruled the guard
     send_undeliverable: Mapped[bool] = mapped_column(default=False)
     tracking: Mapped[str] = mapped_column(String(10), default="auto")  # auto, full, critical
     tracking_in_force: Mapped[str | None] = mapped_column(String(10))
@@ -261,6 +262,9 @@ class Recipient(Base):
         Index("ix_recipients_message_id", "message_id",
               sqlite_where=text("message_id IS NOT NULL"),
               postgresql_where=text("message_id IS NOT NULL")),
+        Index("ix_recipients_sent_at", "sent_at",
+              sqlite_where=text("sent_at IS NOT NULL"),
+              postgresql_where=text("sent_at IS NOT NULL")),
         Index(None, "address_hash"),
         Index("ix_recipients_updated", "campaign_id", "updated_at"),
         {"sqlite_autoincrement": True},
@@ -436,7 +440,8 @@ class Bucket(Base):
     throttles: Mapped[int] = mapped_column(default=0)  # throttled calls in the present second
     calls: Mapped[int] = mapped_column(default=0)  # calls in the present second
     second: Mapped[float | None]  # which second the two figures are of
-    sent_here: Mapped[int] = mapped_column(default=0)  # accepted since the account was read
+    sent_here: Mapped[int] = mapped_column(default=0)  # slots drawn since the account was read
+    quota_blocked_until: Mapped[datetime | None]  # SES said the daily quota is used up
     max_send_rate: Mapped[float | None]
     max_24_hour_send: Mapped[float | None]  # -1 = unlimited
     sent_last_24_hours: Mapped[float | None]
