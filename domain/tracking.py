@@ -91,11 +91,11 @@ def _wanted(choice: Tracking, facts: TrackingFacts) -> tuple[Tracking, str]:
         if facts.polls_queue
         else "events come through the webhook alone"
     )
-    return (
-        Tracking.CRITICAL,
+    why = (
         f"Deliveries, opens and clicks are not tracked: {door}, and the campaign has more than "
-        f"{facts.threshold} recipients.",
+        f"{facts.threshold} recipients."
     )
+    return Tracking.CRITICAL, why
 
 
 def _floods(facts: TrackingFacts) -> bool:
