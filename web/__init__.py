@@ -1,1 +1,34 @@
 """One blueprint per noun. A view validates, calls one service, commits, flashes and redirects."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from flask import Flask
+from flask_bootstrap import Bootstrap5
+
+#: Modules with a `blueprint`. A new noun is one line here and one file beside this one.
+BLUEPRINTS = (
+    "web.auth",
+    "web.health",
+    "web.dashboard",
+    "web.campaigns",
+)
+
+
+def init_app(app: Flask) -> None:
+    """Give an application (with its wiring present) the whole web side: session, guard, pages."""
+    from web import context, database, errors, icons, security
+
+    app.config.setdefault("BOOTSTRAP_SERVE_LOCAL", True)
+    database.connect(app)
+    Bootstrap5(app)
+    security.init_app(app)
+    context.init_app(app)
+    icons.init_app(app)
+    errors.init_app(app)
+    for name in BLUEPRINTS:
+        app.register_blueprint(import_module(name).blueprint)
+    for name in security.CSRF_EXEMPT_BLUEPRINTS:
+        if name in app.blueprints:
+            security.csrf.exempt(app.blueprints[name])

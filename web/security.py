@@ -1,0 +1,97 @@
+"""What protects every page: response headers, the login guard and CSRF protection.
+
+Whatever has no entry in PUBLIC_ENDPOINTS needs a signed-in person; a test walks all routes.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, redirect, request, url_for
+from flask_login import LoginManager, current_user
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.wrappers import Response as AnyResponse
+
+#: Everything that may be reached without signing in. Static files and icons are our own code.
+PUBLIC_ENDPOINTS = frozenset(
+    {
+        "static",
+        "bootstrap.static",
+        "icons.sprite",
+        "auth.login",
+        "auth.setup",
+        "sns.notifications",
+        "public.unsubscribe",
+        "health.healthz",
+        "health.readyz",
+        "health.metrics",  # guarded by its own token
+    }
+)
+
+#: Posts that carry their own proof: SNS signatures, signed unsubscribe tokens (RFC 8058).
+CSRF_EXEMPT_BLUEPRINTS = ("sns", "public")
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "frame-src 'self'",
+        "frame-ancestors 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "object-src 'none'",
+    )
+)
+
+csrf = CSRFProtect()
+login_manager = LoginManager()
+
+
+def init_app(app: Flask) -> None:
+    """Put the guard before and the headers after every request."""
+    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session lasts
+    csrf.init_app(app)
+    login_manager.init_app(app)
+    app.before_request(require_login)
+    app.after_request(add_headers)
+
+
+def require_login() -> AnyResponse | None:
+    """Send strangers to the sign-in page; a live update gets 401, so that its script stops."""
+    if request.endpoint is None or request.endpoint in PUBLIC_ENDPOINTS:
+        return None
+    if current_user.is_authenticated:
+        return None
+    if request.headers.get("X-Live"):
+        abort(401)
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("auth.login", next=None if wanted == "/" else wanted))
+
+
+def add_headers(response: Response) -> Response:
+    """The same headers on every answer; a view that set its own policy keeps it."""
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+    if request.is_secure:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.endpoint in ("static", "bootstrap.static"):
+        if "v" in request.args:
+            headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    else:
+        headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def local_path(target: str | None, fallback: str) -> str:
+    """A path of this site to go back to; anything that names a host becomes `fallback`."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return fallback
+    if any(ord(character) < 32 for character in target):
+        return fallback
+    parts = urlsplit(target)
+    return fallback if parts.scheme or parts.netloc else target
