@@ -230,6 +230,7 @@ def client(app: Any) -> Any:
 def logged_in(app: Any, client: Any, now: datetime) -> Any:
     """A browser of a logged-in owner."""
     from models import User
+    from web.auth import SignedIn
     from web.database import db
 
     with app.app_context(), writing(db.session):
@@ -237,7 +238,7 @@ def logged_in(app: Any, client: Any, now: datetime) -> Any:
                     created_at=now)  # fmt: skip
         db.session.add(user)
         db.session.flush()
-        identity = user.get_id() if hasattr(user, "get_id") else str(user.id)
+        identity = SignedIn(user).get_id()
     with client.session_transaction() as stored:
         stored["_user_id"] = identity
         stored["_fresh"] = True
