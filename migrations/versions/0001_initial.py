@@ -403,11 +403,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("recipients", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_recipients_address_hash"), ["address_hash"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_recipients_campaign_id_status_address"),
-            ["campaign_id", "status", "address"],
+            batch_op.f("ix_recipients_campaign_id_status_id"),
+            ["campaign_id", "status", "id"],
             unique=False,
         )
         batch_op.create_index(
