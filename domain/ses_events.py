@@ -60,7 +60,8 @@ PREVENTED_SUB_TYPES = frozenset(
 )
 
 #: Soft bounces that speak about the mailbox, and so count towards giving up on it.
-_COUNTING_SOFT = frozenset({"General", "Undetermined", "MailboxFull", "CustomTimeoutExceeded"})
+_ABOUT_THE_MAILBOX = frozenset({"Transient/General", "Undetermined/Undetermined"})
+_ABOUT_THE_MAILBOX_TOO = frozenset({"MailboxFull", "CustomTimeoutExceeded"})
 
 #: Feedback types that are no complaint: one takes a report back, one speaks about DKIM.
 _NO_COMPLAINT = frozenset({"not-spam", "auth-failure"})
@@ -104,7 +105,6 @@ class SesEvent:
     reason_code: str | None = None
     reason: str | None = None  # a sentence, for events that explain a state
     suppress: SuppressionReason | None = None
-    counts_as_soft: bool = False
     delayed_until: datetime | None = None
     link: str | None = None
     unsubscribes: bool = False
@@ -170,6 +170,14 @@ def parse_event(payload: Any) -> list[SesEvent] | Unrecognised:
     if not drafts:
         return Unrecognised(NotAnEvent.BROKEN, f"The {spelled[:30]} event names no recipient.")
     return [_finish(kind or spelled[:30], message_id[:100], mail, draft) for draft in drafts]
+
+
+def counts_towards_giving_up(code: str | None) -> bool:
+    """Whether a soft bounce ("Transient/MailboxFull") speaks about the mailbox, not the mail.
+
+    Size, content and attachment say nothing about the person; they never count.
+    """
+    return code in _ABOUT_THE_MAILBOX or (code or "").partition("/")[2] in _ABOUT_THE_MAILBOX_TOO
 
 
 def bare_address(text: str) -> str:
@@ -257,10 +265,7 @@ def _bounce_effect(kind: str, sub: str) -> dict[str, Any]:
     if kind == "Permanent" and sub != "CustomTimeoutExceeded":
         return {"fact": Fact.BOUNCED, "suppress": SuppressionReason.BOUNCED}
     may_be_reply = kind == "Undetermined" or (kind == "Transient" and sub == "General")
-    return {
-        "fact": Fact.MAYBE_AUTO_REPLY if may_be_reply else Fact.SOFT_BOUNCED,
-        "counts_as_soft": sub in _COUNTING_SOFT and (may_be_reply or sub != "General"),
-    }
+    return {"fact": Fact.MAYBE_AUTO_REPLY if may_be_reply else Fact.SOFT_BOUNCED}
 
 
 def _read_complaint(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:

@@ -117,12 +117,20 @@ class LedgerOutcome:
     stale: list[FactChange]
 
 
-def apply_changes(session: Session, changes: Sequence[FactChange], now: datetime) -> LedgerOutcome:
-    """Add facts to rows, derive their states, and move the counters by the difference."""
+def apply_changes(
+    session: Session,
+    changes: Sequence[FactChange],
+    now: datetime,
+    locked: Mapping[int, Row[Any]] | None = None,
+) -> LedgerOutcome:
+    """Add facts to rows, derive their states, and move the counters by the difference.
+
+    `locked` are the rows if the caller has them from `lock_rows` in this transaction.
+    """
     by_row: dict[int, list[FactChange]] = defaultdict(list)
     for change in changes:
         by_row[change.recipient_id].append(change)
-    rows = lock_rows(session, by_row)
+    rows = lock_rows(session, by_row) if locked is None else locked
     transitions: list[Transition] = []
     stale: list[FactChange] = []
     updates: list[dict[str, Any]] = []
