@@ -1,0 +1,197 @@
+"""Who gets nothing any more, by address: survives campaigns, imports and deletion.
+
+A suppression is a row under the keyed hash of the address, so that the claim compares columns.
+Rows that are already waiting are not touched here: the claim skips them at the moment of
+sending, in the same statement.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import Insert
+
+from database import is_sqlite
+from domain.addresses import address_hash, address_key
+from domain.statuses import SuppressionReason
+from models import Recipient, Suppression
+from services.installation import address_key_secret
+
+logger = logging.getLogger(__name__)
+
+#: Hashes looked up in one statement: SQLite allows 32,766 parameters, and plans stay small.
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionPage:
+    """One page of the list, newest first, with what to ask for next (None = the end)."""
+
+    rows: Sequence[Suppression]
+    next_before: int | None
+
+
+def suppress(
+    session: Session,
+    address: str | bytes,
+    reason: SuppressionReason,
+    source: str,
+    campaign_id: int | None,
+    now: datetime,
+    note: str | None = None,
+) -> bool:
+    """Suppress an address, given as text or as its keyed hash; True if it was not yet.
+
+    Idempotent: what was known first stays, except that a complaint or an unsubscribe replaces
+    a lesser reason, since a person's own word is not undone by a delivery or by hand.
+    """
+    key = None if isinstance(address, bytes) else address_key(address)
+    hashed = address if isinstance(address, bytes) else _hash(session, address)
+    values = {
+        "address_hash": hashed,
+        "address": key,
+        "reason": reason,
+        "source": source,
+        "note": note,
+        "campaign_id": campaign_id,
+        "created_at": now,
+    }
+    added = session.scalar(insert_new(session).values(values).returning(Suppression.id))
+    if added is not None:
+        logger.info("suppressed %s: %s", hashed.hex(), reason.value)
+        return True
+    known = session.scalars(
+        select(Suppression).where(Suppression.address_hash == hashed).with_for_update()
+    ).one_or_none()
+    if known is not None and _WEIGHT[reason] > _WEIGHT[known.reason]:
+        known.reason, known.source, known.campaign_id = reason, source, campaign_id
+        known.address = known.address or key
+        session.flush()
+    return False
+
+
+def insert_new(session: Session) -> Insert:
+    """An INSERT of suppressions that leaves the addresses alone that are there already."""
+    if is_sqlite(session):
+        return sqlite.insert(Suppression).on_conflict_do_nothing(index_elements=["address_hash"])
+    return postgresql.insert(Suppression).on_conflict_do_nothing(index_elements=["address_hash"])
+
+
+#: A heavier reason replaces a lighter one.
+_WEIGHT = {
+    SuppressionReason.IMPORTED: 0,
+    SuppressionReason.SOFT_BOUNCES: 0,
+    SuppressionReason.ACCOUNT_LIST: 1,
+    SuppressionReason.MANUAL: 1,
+    SuppressionReason.BOUNCED: 1,
+    SuppressionReason.UNSUBSCRIBED: 2,
+    SuppressionReason.COMPLAINED: 3,
+}
+
+
+def unsuppress(session: Session, address: str) -> bool:
+    """Take an address off the list, as a person decided; False if it was not on it."""
+    removed = session.execute(
+        delete(Suppression).where(Suppression.address_hash == _hash(session, address))
+    )
+    return bool(getattr(removed, "rowcount", 0))
+
+
+def withdraw(session: Session, hashed: bytes, reason: SuppressionReason) -> bool:
+    """Take back a suppression that has exactly this reason (its cause turned out not to be)."""
+    removed = session.execute(
+        delete(Suppression).where(Suppression.address_hash == hashed, Suppression.reason == reason)
+    )
+    return bool(getattr(removed, "rowcount", 0))
+
+
+def find(session: Session, address: str) -> Suppression | None:
+    """The suppression of an address, or None."""
+    return session.scalars(
+        select(Suppression).where(Suppression.address_hash == _hash(session, address))
+    ).one_or_none()
+
+
+def suppressed_hashes(
+    session: Session, hashes: Collection[bytes]
+) -> dict[bytes, SuppressionReason]:
+    """Which of these address hashes are suppressed, and why."""
+    found: dict[bytes, SuppressionReason] = {}
+    for part in _parts(hashes):
+        rows = session.execute(
+            select(Suppression.address_hash, Suppression.reason).where(
+                Suppression.address_hash.in_(part)
+            )
+        )
+        found.update((row[0], row[1]) for row in rows)
+    return found
+
+
+def suppressed_clause(recipient: Any = Recipient) -> ColumnElement[bool]:
+    """An SQL condition: the row of `recipient` (the class, an alias or a CTE) is suppressed."""
+    columns = getattr(recipient, "c", recipient)
+    return exists().where(Suppression.address_hash == columns.address_hash)
+
+
+def search(
+    session: Session,
+    text: str = "",
+    *,
+    reason: SuppressionReason | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> SuppressionPage:
+    """A page of suppressions, newest first; `text` is the start of an address, or `@domain`.
+
+    `before` is `next_before` of the page before. A whole address finds its entry even after its
+    text was erased.
+    """
+    wanted = select(Suppression).order_by(Suppression.id.desc()).limit(limit + 1)
+    if before is not None:
+        wanted = wanted.where(Suppression.id < before)
+    if reason is not None:
+        wanted = wanted.where(Suppression.reason == reason)
+    text = text.strip().lower()
+    if text:
+        wanted = wanted.where(_matches(session, text))
+    rows = session.scalars(wanted).all()
+    more = len(rows) > limit
+    return SuppressionPage(rows[:limit], rows[limit - 1].id if more else None)
+
+
+def count_by_reason(session: Session) -> dict[SuppressionReason, int]:
+    """How many addresses are suppressed, by reason."""
+    rows = session.execute(select(Suppression.reason, func.count()).group_by(Suppression.reason))
+    return {row[0]: row[1] for row in rows}
+
+
+def prefix_range(column: Any, prefix: str) -> ColumnElement[bool]:
+    """`column` begins with `prefix`, as a range that an index by bytes answers."""
+    found: ColumnElement[bool] = (column >= prefix) & (column < prefix + "\U0010ffff")
+    return found
+
+
+def _matches(session: Session, text: str) -> ColumnElement[bool]:
+    if text.startswith("@"):
+        return Suppression.address.endswith(text, autoescape=True)
+    starts = prefix_range(Suppression.address, text)
+    if "@" in text:
+        return or_(starts, Suppression.address_hash == _hash(session, text))
+    return starts
+
+
+def _hash(session: Session, address: str) -> bytes:
+    return address_hash(address_key_secret(session), address)
+
+
+def _parts(hashes: Iterable[bytes]) -> Iterable[list[bytes]]:
+    known = list(hashes)
+    for start in range(0, len(known), _AT_ONCE):
+        yield known[start : start + _AT_ONCE]
