@@ -1,0 +1,117 @@
+"""`python -m ses_simulator`: the simulator as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from ses_simulator.outcomes import Mix
+from ses_simulator.server import Simulator
+from ses_simulator.world import Options
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    blank = Options()
+    parser = argparse.ArgumentParser(prog="ses_simulator", description=__doc__)
+    parser.add_argument("--host", default=blank.host)
+    parser.add_argument("--port", type=int, default=5001, help="0 takes any free one")
+    parser.add_argument("--region", default=blank.region)
+    parser.add_argument(
+        "--webhook",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="subscribe this address to the event topic (may be repeated)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=blank.max_send_rate,
+        help="recipients per second that the account may send to",
+    )
+    parser.add_argument(
+        "--quota",
+        type=float,
+        default=blank.daily_quota,
+        help="recipients per 24 hours; -1 is without limit",
+    )
+    parser.add_argument(
+        "--event-speed",
+        type=float,
+        default=blank.event_speed,
+        help="how many times faster than usual events happen",
+    )
+    parser.add_argument(
+        "--mix",
+        type=Mix.parse,
+        default=blank.mix,
+        metavar="NAME=SHARE,...",
+        help="outcomes of ordinary addresses, such as bounce=0.02,open=0.5",
+    )
+    parser.add_argument("--keep", type=int, default=blank.keep, help="mails kept whole")
+    parser.add_argument(
+        "--queue-limit", type=int, default=blank.queue_limit, help="visible messages kept per queue"
+    )
+    parser.add_argument(
+        "--latency-ms", type=float, default=0.0, help="answer every send call this much later"
+    )
+    parser.add_argument(
+        "--parent", type=int, metavar="PID", help="end when this parent process has ended"
+    )
+    return parser.parse_args(arguments)
+
+
+async def watch_parent(pid: int, simulator: Simulator) -> None:
+    """Stop once the process has another parent than the one that started it."""
+    while os.getppid() == pid:
+        await asyncio.sleep(0.5)
+    simulator.stop()
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Run until a signal or the parent's end."""
+    simulator = Simulator(
+        Options(
+            host=arguments.host,
+            port=arguments.port,
+            region=arguments.region,
+            max_send_rate=arguments.rate,
+            daily_quota=arguments.quota,
+            event_speed=arguments.event_speed,
+            mix=arguments.mix,
+            keep=arguments.keep,
+            queue_limit=arguments.queue_limit,
+            webhooks=tuple(arguments.webhook),
+        )
+    )
+    simulator.faults.latency_ms = arguments.latency_ms
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, simulator.stop)
+    watcher = None
+    if arguments.parent is not None:
+        watcher = asyncio.ensure_future(watch_parent(arguments.parent, simulator))
+    await simulator.serve(lambda: print(f"SES simulator on {simulator.url}", flush=True))  # noqa: T201
+    if watcher is not None:
+        watcher.cancel()
+
+
+def main() -> int:
+    """The exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    arguments = parse(sys.argv[1:])
+    try:
+        asyncio.run(serve(arguments))
+    except OSError as error:
+        print(f"SES simulator: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

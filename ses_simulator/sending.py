@@ -1,0 +1,530 @@
+"""SendEmail and SendBulkEmail: faults, account, quota, then acceptance into the outbox."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ses_simulator import content as contents
+from ses_simulator import submissions, templating
+from ses_simulator.aws_errors import AwsError, rest_json
+from ses_simulator.http_server import Request, Response
+from ses_simulator.outbox import Block, Mail, bare_address
+from ses_simulator.outcomes import Kind, Step, is_simulator_address, plan
+from ses_simulator.publisher import Publisher
+from ses_simulator.regions import ConfigurationSet, Region
+from ses_simulator.world import World
+
+_RATE: Final = "Maximum sending rate exceeded."
+_QUOTA: Final = "Daily message quota exceeded."
+_EICAR: Final = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR"
+SANDBOX_RATE: Final = 1.0
+SANDBOX_QUOTA: Final = 200.0
+
+
+@dataclass(slots=True)
+class Draft:
+    """A checked message on its way into the outbox."""
+
+    operation: str
+    source: str
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    bcc: tuple[str, ...]
+    reply_to: tuple[str, ...]
+    subject: str
+    headers: tuple[tuple[str, str], ...]
+    content_type: str
+    tags: dict[str, str]
+    configuration_set: str
+    opens: bool
+    clicks: bool
+    page: Callable[[], str]
+    """The HTML, rendered only if someone clicks in it."""
+    failure: str = ""
+    malicious: bool = False
+
+
+def message_id() -> str:
+    """A message id in the form of SES: time, UUID, zeros."""
+    r = os.urandom(16).hex()
+    return (
+        f"0100{int(time.time() * 1000):012x}-"
+        f"{r[:8]}-{r[8:12]}-{r[12:16]}-{r[16:20]}-{r[20:]}-000000"
+    )
+
+
+class Sending:
+    """The two calls that send."""
+
+    def __init__(self, world: World, publisher: Publisher) -> None:
+        self._world = world
+        self._publisher = publisher
+
+    def send_email(self, region: Region, request: Request) -> Response:
+        """POST /v2/email/outbound-emails."""
+        call = json.loads(request.body)
+        recipients = _all_addresses(call.get("Destination") or {})
+        return self._guarded(
+            region, request, recipients, lambda: self._single(region, request, call)
+        )
+
+    def send_bulk_email(self, region: Region, request: Request) -> Response:
+        """POST /v2/email/outbound-bulk-emails."""
+        call = json.loads(request.body)
+        recipients: list[str] = []
+        for entry in call.get("BulkEmailEntries") or ():
+            recipients += _all_addresses(entry.get("Destination") or {})
+        limit = self._world.faults.bulk_calls_per_second
+        if limit and not region.bulk_rate.passes(1, limit, time.monotonic()):
+            self._world.stats["throttled"] += 1
+            return rest_json(AwsError("TooManyRequestsException", "Rate exceeded", 429))
+        return self._guarded(region, request, recipients, lambda: self._bulk(region, request, call))
+
+    def _guarded(
+        self,
+        region: Region,
+        request: Request,
+        recipients: Sequence[str],
+        accept: Callable[[], dict[str, Any]],
+    ) -> Response:
+        """The call between the faults that come before and those that come after acceptance."""
+        faults, dice = self._world.faults, self._world.random
+        self._world.stats["send calls"] += 1
+        if faults.drop_before.fires(recipients, dice):
+            return Response(drop=True)
+        if faults.timeout_before.fires(recipients, dice):
+            return Response(drop=True, delay=faults.timeout_before.seconds)
+        try:
+            self._refuse_by_fault(recipients)
+            self._refuse_by_account(region, len(recipients))
+            answer = accept()
+        except AwsError as error:
+            self._world.stats[f"refused {error.code}"] += 1
+            response = rest_json(error)
+        else:
+            response = self._after_acceptance(recipients, answer)
+        response.delay += faults.latency_ms / 1000
+        return response
+
+    def _refuse_by_fault(self, recipients: Sequence[str]) -> None:
+        faults, dice = self._world.faults, self._world.random
+        if faults.server_error.fires(recipients, dice):
+            status = int(faults.server_error.status or 500)
+            raise AwsError("InternalFailure", "The service is unavailable.", status)
+        if faults.throttle.fires(recipients, dice):
+            raise AwsError("TooManyRequestsException", _RATE, 429)
+        if faults.daily_quota_exceeded.fires(recipients, dice):
+            raise AwsError("TooManyRequestsException", _QUOTA, 429)
+        if faults.refuse.fires(recipients, dice):
+            raise AwsError("MessageRejected", "Transaction failed: the content was refused.")
+
+    def _refuse_by_account(self, region: Region, recipients: int) -> None:
+        faults = self._world.faults
+        if faults.suspended:
+            raise AwsError("AccountSuspendedException", "Account is permanently suspended.")
+        if faults.paused or not region.sending_enabled:
+            raise AwsError("SendingPausedException", "Account sending is paused.")
+        rate, quota = self.limits()
+        if quota >= 0 and self.used(region) + 1 > quota:
+            raise AwsError("TooManyRequestsException", _QUOTA, 429)
+        if not region.rate.passes(recipients, rate, time.monotonic()):
+            raise AwsError("TooManyRequestsException", _RATE, 429)
+
+    def limits(self) -> tuple[float, float]:
+        """Recipients per second and per 24 hours (-1 is without limit)."""
+        faults, options = self._world.faults, self._world.options
+        rate = options.max_send_rate if faults.max_send_rate is None else faults.max_send_rate
+        quota = options.daily_quota if faults.daily_quota is None else faults.daily_quota
+        if faults.sandbox:
+            return SANDBOX_RATE, SANDBOX_QUOTA
+        return rate, quota
+
+    def used(self, region: Region) -> float:
+        """Recipients of the last 24 hours, those of other senders included."""
+        return region.day.total(time.time()) + self._world.faults.quota_used
+
+    def _after_acceptance(self, recipients: Sequence[str], answer: dict[str, Any]) -> Response:
+        faults, dice = self._world.faults, self._world.random
+        response = Response(body=json.dumps(answer, separators=(",", ":")).encode())
+        if faults.drop_after.fires(recipients, dice):
+            return Response(drop=True)
+        if faults.timeout_after.fires(recipients, dice):
+            return Response(drop=True, delay=faults.timeout_after.seconds)
+        if faults.server_error_after.fires(recipients, dice):
+            status = int(faults.server_error_after.status or 500)
+            return rest_json(AwsError("InternalFailure", "The service is unavailable.", status))
+        if faults.garbled_after.fires(recipients, dice):
+            response.body = response.body[: len(response.body) // 2]
+        response.delay = faults.event_before_response
+        return response
+
+    def _single(self, region: Region, request: Request, call: Mapping[str, Any]) -> dict[str, Any]:
+        if len(request.body) > submissions.MAX_MESSAGE * 4 / 3:
+            raise AwsError("MessageRejected", "Message length is more than 41943040 bytes long")
+        draft, body = self._draft_of(region, request.body, call)
+        if not draft.to + draft.cc + draft.bcc:
+            raise submissions.bad_request("Missing required parameter: Destination")
+        self._check_identities(region, draft)
+        self._check_configuration_set(region, draft.configuration_set)
+        block, place = self._world.outbox.store(body)
+        return {"MessageId": self._accept(region, draft, request.received, block, place, 0)}
+
+    def _draft_of(
+        self, region: Region, body: bytes, call: Mapping[str, Any]
+    ) -> tuple[Draft, bytes]:
+        content = call.get("Content") or {}
+        source = call.get("FromEmailAddress")
+        to, cc, bcc = submissions.destination(call.get("Destination") or {})
+        tracking = call.get("ConfigurationOverrides", {}).get("Tracking", {})
+        draft = Draft(
+            operation="SendEmail",
+            source=source or "",
+            to=to,
+            cc=cc,
+            bcc=bcc,
+            reply_to=tuple(call.get("ReplyToAddresses") or ()),
+            subject="",
+            headers=(),
+            content_type="",
+            tags=submissions.tags(call.get("EmailTags")),
+            configuration_set=call.get("ConfigurationSetName") or "",
+            opens=tracking.get("OpenTrackingEnabled") != "DISABLED",
+            clicks=tracking.get("ClickTrackingEnabled") != "DISABLED",
+            page=str,
+        )
+        if "Simple" in content:
+            _fill_simple(draft, content["Simple"])
+        elif "Raw" in content:
+            _fill_raw(draft, content["Raw"])
+        elif "Template" in content:
+            template = content["Template"]
+            body = _with_template(region, template, body, call)
+            data = _data(template.get("TemplateData"))
+            _fill_template(draft, template, template["TemplateContent"], data)
+        else:
+            raise submissions.bad_request("Missing required parameter: Content")
+        draft.source = submissions.sender(draft.source)
+        return draft, body
+
+    def _bulk(self, region: Region, request: Request, call: Mapping[str, Any]) -> dict[str, Any]:
+        entries = call.get("BulkEmailEntries") or []
+        template = (call.get("DefaultContent") or {}).get("Template")
+        if not entries or template is None:
+            raise submissions.bad_request("Missing required parameter: DefaultContent or entries")
+        if len(entries) > submissions.MAX_ENTRIES:
+            raise submissions.bad_request(
+                f"Too many bulk email entries: {len(entries)} > {submissions.MAX_ENTRIES}."
+            )
+        source = submissions.sender(call.get("FromEmailAddress"))
+        if not self._is_verified(source):
+            raise self._not_verified(region, [bare_address(source)])
+        body = request.body
+        try:
+            name = call.get("ConfigurationSetName") or ""
+            self._check_configuration_set(region, name)
+            body = _with_template(region, template, body, call)
+        except AwsError as error:
+            return {"BulkEmailEntryResults": [_entry_error(error)] * len(entries)}
+        tracking = call.get("ConfigurationOverrides", {}).get("Tracking", {})
+        common = Draft(
+            operation="SendBulkEmail",
+            source=source,
+            to=(),
+            cc=(),
+            bcc=(),
+            reply_to=tuple(call.get("ReplyToAddresses") or ()),
+            subject="",
+            headers=submissions.headers(template.get("Headers")),
+            content_type="",
+            tags=submissions.tags(call.get("DefaultEmailTags")),
+            configuration_set=name,
+            opens=tracking.get("OpenTrackingEnabled") != "DISABLED",
+            clicks=tracking.get("ClickTrackingEnabled") != "DISABLED",
+            page=str,
+        )
+        block, place = self._world.outbox.store(body)
+        results = []
+        for index, entry in enumerate(entries):
+            try:
+                draft = self._entry_draft(region, common, template, entry)
+                result = self._accept(region, draft, request.received, block, place, index)
+                results.append({"Status": "SUCCESS", "MessageId": result})
+            except AwsError as error:
+                results.append(_entry_error(error))
+        return {"BulkEmailEntryResults": results}
+
+    def _entry_draft(
+        self,
+        region: Region,
+        common: Draft,
+        template: Mapping[str, Any],
+        entry: Mapping[str, Any],
+    ) -> Draft:
+        to, cc, bcc = submissions.destination(entry.get("Destination") or {})
+        if not to + cc + bcc:
+            raise submissions.bad_request("Missing required parameter: Destination")
+        fault = self._world.faults.entry_error
+        if fault.fires([*to, *cc, *bcc], self._world.random):
+            raise AwsError(fault.status or "TRANSIENT_FAILURE", "The entry failed.")
+        try:
+            data = contents.bulk_data(template, entry)
+        except ValueError as error:
+            raise submissions.bad_request(f"Template data is invalid: {error}") from None
+        draft = replace(common, to=to, cc=cc, bcc=bcc)
+        own = entry.get("ReplacementHeaders")
+        if own:
+            draft.headers = submissions.replaced_headers(draft.headers, submissions.headers(own))
+        own = entry.get("ReplacementTags")
+        if own:
+            draft.tags = {**draft.tags, **submissions.tags(own)}
+        if self._world.faults.sandbox:
+            self._check_identities(region, draft)
+        if self.limits()[1] >= 0 and self.used(region) + 1 > self.limits()[1]:
+            raise AwsError("ACCOUNT_DAILY_QUOTA_EXCEEDED", _QUOTA)
+        _fill_template(draft, template, template["TemplateContent"], data)
+        return draft
+
+    def _check_configuration_set(self, region: Region, name: str) -> None:
+        if not name:
+            return
+        configuration_set: ConfigurationSet | None = region.configuration_sets.get(name)
+        if configuration_set is None:
+            raise AwsError("NotFoundException", f"Configuration set <{name}> does not exist.", 404)
+        if not configuration_set.sending_enabled:
+            raise AwsError(
+                "SendingPausedException", f"Sending is paused for configuration set <{name}>."
+            )
+
+    def _check_identities(self, region: Region, draft: Draft) -> None:
+        failed = [] if self._is_verified(draft.source) else [bare_address(draft.source)]
+        if self._world.faults.sandbox:
+            for recipient in draft.to + draft.cc + draft.bcc:
+                address = bare_address(recipient)
+                domain = address.rpartition("@")[2]
+                known = address in region.identities or domain in region.identities
+                if not known and not is_simulator_address(address):
+                    failed.append(address)
+        if failed:
+            raise self._not_verified(region, failed)
+
+    def _is_verified(self, source: str) -> bool:
+        unverified = self._world.faults.unverified
+        address = bare_address(source)
+        return not ({"*", address, address.rpartition("@")[2]} & set(unverified))
+
+    def _not_verified(self, region: Region, addresses: list[str]) -> AwsError:
+        return AwsError(
+            "MessageRejected",
+            "Email address is not verified. The following identities failed the check in region "
+            f"{region.name.upper()}: {', '.join(addresses)}",
+        )
+
+    def _accept(
+        self, region: Region, draft: Draft, received: float, block: Block, place: int, entry: int
+    ) -> str:
+        mail = Mail(
+            received=received,
+            region=region.name,
+            message_id=message_id(),
+            operation=draft.operation,
+            source=draft.source,
+            to=draft.to,
+            cc=draft.cc,
+            bcc=draft.bcc,
+            reply_to=draft.reply_to,
+            subject=draft.subject,
+            headers=draft.headers,
+            content_type=draft.content_type,
+            tags=draft.tags,
+            configuration_set=draft.configuration_set,
+            block=block,
+            place=place,
+            entry=entry,
+        )
+        self._world.outbox.add(mail)
+        addresses = tuple(map(bare_address, mail.recipients))
+        counted = sum(not is_simulator_address(address) for address in addresses)
+        region.day.add(counted, received)
+        if draft.failure:
+            failure = Kind.RENDERING_FAILURE
+            self._publisher.schedule(mail, failure, 0.2, draft.failure, addresses)
+            return mail.message_id
+        self._publisher.schedule_send(mail)
+        if draft.malicious:
+            self._publisher.schedule(mail, Kind.REJECT, 0.3, "", addresses)
+            return mail.message_id
+        for step, concerned in self._steps(region, draft, addresses):
+            self._publisher.schedule(mail, step.kind, step.delay, step.detail, concerned)
+        return mail.message_id
+
+    def _steps(
+        self, region: Region, draft: Draft, addresses: tuple[str, ...]
+    ) -> list[tuple[Step, tuple[str, ...]]]:
+        """What happens to whom; bounces of one kind are told in one event."""
+        together: dict[Step, tuple[str, ...]] = {}
+        steps: list[tuple[Step, tuple[str, ...]]] = []
+        for address in addresses:
+            for planned in self._plan(region, draft, address):
+                step = self._tracked(draft, planned)
+                if step is None:
+                    continue
+                if step.kind is Kind.BOUNCE:
+                    together[step] = (*together.get(step, ()), address)
+                else:
+                    steps.append((step, (address,)))
+        steps += together.items()
+        return steps
+
+    def _plan(self, region: Region, draft: Draft, address: str) -> tuple[Step, ...]:
+        entry = region.suppressed.get(address)
+        if entry is not None and entry.reason in self._reasons(region, draft):
+            if entry.reason == "BOUNCE":
+                return (Step(Kind.BOUNCE, 0.2, "Permanent/OnAccountSuppressionList"),)
+            return (Step(Kind.COMPLAINT, 0.2, "OnAccountSuppressionList"),)
+        return plan(address, self._world.options.mix)
+
+    def _reasons(self, region: Region, draft: Draft) -> Sequence[str]:
+        named = region.configuration_sets.get(draft.configuration_set)
+        own = named.options.get("SuppressionOptions") if named else None
+        reasons: Sequence[str] = (own or {}).get("SuppressedReasons", region.suppressed_reasons)
+        return reasons
+
+    def _tracked(self, draft: Draft, step: Step) -> Step | None:
+        """Opens and clicks as far as the mail is tracked; a click on one of its links."""
+        if step.kind is Kind.OPEN:
+            return step if draft.opens and draft.page is not str else None
+        if step.kind is not Kind.CLICK:
+            return step
+        links = contents.tracked_links(draft.page()) if draft.clicks else []
+        if not links:
+            return None
+        url, link_tags = links[zlib.crc32("".join(draft.to).encode()) % len(links)]
+        return Step(Kind.CLICK, step.delay, f"{step.detail} {url}\n{link_tags}".lstrip())
+
+
+def _all_addresses(destination: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for name in ("ToAddresses", "CcAddresses", "BccAddresses"):
+        found += destination.get(name) or ()
+    return found
+
+
+def _fill_simple(draft: Draft, simple: Mapping[str, Any]) -> None:
+    if "Subject" not in simple or not simple.get("Body"):
+        raise submissions.bad_request("Missing required parameter: Subject or Body")
+    content = contents.of_simple(simple)
+    draft.subject = content.subject
+    draft.headers = submissions.headers(simple.get("Headers"))
+    draft.content_type = _content_type(content.html, content.text)
+    if content.html:
+        draft.page = lambda: content.html
+    attachments = simple.get("Attachments") or ()
+    draft.malicious = any(_EICAR in base64.b64decode(a["RawContent"]) for a in attachments)
+
+
+def _fill_raw(draft: Draft, raw: Mapping[str, Any]) -> None:
+    data = base64.b64decode(raw.get("Data", ""))
+    message = contents.parse_mime(data)
+    content = contents.of_mime(message)
+    draft.source = draft.source or str(message["From"] or "")
+    if not draft.to + draft.cc + draft.bcc:
+        listed = {
+            name: [str(a) for a in message[name].addresses] if message[name] else []
+            for name in ("To", "Cc", "Bcc")
+        }
+        draft.to, draft.cc, draft.bcc = submissions.destination(
+            {f"{name}Addresses": addresses for name, addresses in listed.items()}
+        )
+    known = {
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "reply-to",
+        "subject",
+        "mime-version",
+        "content-type",
+        "content-transfer-encoding",
+        "date",
+        "message-id",
+    }
+    draft.subject = content.subject
+    draft.headers = tuple((k, str(v)) for k, v in message.items() if k.lower() not in known)
+    draft.content_type = str(message.get("Content-Type", "text/plain"))
+    draft.malicious = _EICAR in data
+    if content.html:
+        draft.page = lambda: content.html
+
+
+def _fill_template(
+    draft: Draft,
+    template: Mapping[str, Any],
+    parts: Mapping[str, str],
+    data: Mapping[str, Any],
+) -> None:
+    if draft.operation == "SendEmail":
+        draft.headers = submissions.headers(template.get("Headers"))
+    page, text = parts.get("Html", ""), parts.get("Text", "")
+    draft.content_type = _content_type(page, text)
+    try:
+        for part in (page, text):
+            for name in templating.names(part):
+                templating.value_of(name, data)
+        draft.subject = templating.render(parts.get("Subject", ""), data)
+    except templating.MissingAttribute as missing:
+        draft.failure = str(missing)
+        return
+    if page:
+        draft.page = lambda: templating.render(page, data)
+
+
+def _content_type(page: str, text: str) -> str:
+    if page and text:
+        return 'multipart/alternative; boundary="----=_Part_0_0"'
+    return "text/html; charset=UTF-8" if page else "text/plain; charset=UTF-8"
+
+
+def _data(text: str | None) -> dict[str, Any]:
+    if text and len(text) > submissions.MAX_TEMPLATE_DATA:
+        raise submissions.bad_request("Template data is longer than 262144 characters.")
+    try:
+        return contents.template_data(text)
+    except ValueError as error:
+        raise submissions.bad_request(f"Template data is invalid: {error}") from None
+
+
+def _with_template(
+    region: Region, template: dict[str, Any], body: bytes, call: Mapping[str, Any]
+) -> bytes:
+    """The request body with the template's content in it, fetched if it was named."""
+    if "TemplateContent" in template:
+        if len(body) > submissions.MAX_INLINE_REQUEST:
+            raise submissions.bad_request("The request with its inline template exceeds 1 MB.")
+        return body
+    name = template.get("TemplateName") or template.get("TemplateArn", "").rpartition("/")[2]
+    if name not in region.templates:
+        raise AwsError("NotFoundException", f"Template {name} does not exist.", 404)
+    template["TemplateContent"] = region.templates[name]
+    return json.dumps(call).encode()
+
+
+_ENTRY_STATUS: Final = {
+    "BadRequestException": "INVALID_PARAMETER",
+    "MessageRejected": "MESSAGE_REJECTED",
+    "SendingPausedException": "CONFIGURATION_SET_SENDING_PAUSED",
+}
+
+
+def _entry_error(error: AwsError) -> dict[str, str]:
+    status = _ENTRY_STATUS.get(error.code, error.code)
+    if error.code == "NotFoundException":
+        kind = "TEMPLATE" if error.message.startswith("Template") else "CONFIGURATION_SET"
+        status = f"{kind}_NOT_FOUND"
+    return {"Status": status, "Error": error.message}
