@@ -18,11 +18,13 @@ from ses_simulator.outbox import Outbox
 from ses_simulator.publisher import Publisher
 from ses_simulator.regions import DEFAULT_QUEUE, DEFAULT_TOPIC
 from ses_simulator.ses_api import SesApi
+from ses_simulator.sns_api import SnsApi
 from ses_simulator.sqs_api import SqsApi
 from ses_simulator.world import Options, World
 
 logger = logging.getLogger(__name__)
 _SCOPE: Final = re.compile(r"Credential=[^/]+/\d+/([a-z0-9-]+)/")
+INVITATION_SECONDS: Final = 3.0
 T = TypeVar("T")
 
 
@@ -36,6 +38,7 @@ class Simulator:
         self.url = ""
         self._ses = SesApi(self.world, self.publisher)
         self._sqs = SqsApi(self.world, lambda: self.url)
+        self._sns = SnsApi(self.world, self.publisher)
         self._control = Control(self.world, self.publisher)
         self._connections: set[HttpConnection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -98,11 +101,26 @@ class Simulator:
         port = server.sockets[0].getsockname()[1]
         self.url = f"http://{self.options.host}:{port}"
         ready()
+        invitation = asyncio.ensure_future(self._invite_webhooks())
         await self._stopped.wait()
+        invitation.cancel()
         server.close()
         for connection in list(self._connections):
             connection.close()
         await self.publisher.close()
+
+    async def _invite_webhooks(self) -> None:
+        """Ask the webhooks named at the start until they confirm: they may start after us."""
+        region = self.world.region(self.options.region)
+        topic = region.topics[self.topic_arn]
+        waiting = list(self.options.webhooks)
+        while waiting:
+            waiting = [
+                url
+                for url in waiting
+                if not self._sns.subscribe_webhook(region, topic, url).confirmed
+            ]
+            await asyncio.sleep(INVITATION_SECONDS)
 
     def stop(self) -> None:
         """End: the port is closed and, if there is one, the thread has ended on return."""
@@ -140,6 +158,8 @@ class Simulator:
             return self._ses.handle(region, request)
         if "x-amz-target" in request.headers:
             return self._sqs.handle(region, request)
+        if "Action=" in request.query or b"Action=" in request.body[:8192]:
+            return self._sns.handle(region, request)
         return as_json({"message": "not found"}, 404)
 
     def __enter__(self) -> Simulator:
