@@ -89,10 +89,10 @@ _WEIGHT = {
     SuppressionReason.IMPORTED: 0,
     SuppressionReason.SOFT_BOUNCES: 0,
     SuppressionReason.ACCOUNT_LIST: 1,
-    SuppressionReason.MANUAL: 1,
-    SuppressionReason.BOUNCED: 1,
-    SuppressionReason.UNSUBSCRIBED: 2,
-    SuppressionReason.COMPLAINED: 3,
+    SuppressionReason.MANUAL: 2,
+    SuppressionReason.BOUNCED: 2,
+    SuppressionReason.UNSUBSCRIBED: 3,
+    SuppressionReason.COMPLAINED: 4,
 }
 
 
