@@ -60,9 +60,13 @@ class BucketState:
     enforcement_status: str | None
     account_error: str | None
     account_read_at: datetime | None
+    quota_blocked_until: datetime | None
 
     def quota_left(self, reserve_percent: float) -> int | None:
         """Mails left of the 24-hour quota; None = unlimited or unknown."""
+        blocked = self.quota_blocked_until
+        if blocked is not None and self.now < blocked.timestamp() < self.now + 3600:
+            return 0
         return pacing.quota_left(self.limits, self.sent_here, reserve_percent)
 
     def slots_in_reach(self, wanted: int) -> bool:
@@ -108,6 +112,7 @@ def _state(row: Any) -> BucketState:
         enforcement_status=row.enforcement_status,
         account_error=row.account_error,
         account_read_at=row.account_read_at,
+        quota_blocked_until=row.quota_blocked_until,
     )
 
 
@@ -219,6 +224,17 @@ class AccountReading:
     error: str | None = None
 
 
+def put_ceiling_in_force(session: Session, wanted_rate: float, reserve_percent: float) -> None:
+    """Derive the ceiling from the settings and what is known of the account."""
+    query = select(_BUCKETS, epoch_now().label("now")).where(_BUCKETS.c.name == SEND)
+    state = _state(session.execute(query.with_for_update()).one())
+    top = pacing.ceiling(state.limits, wanted_rate, reserve_percent)
+    pace = pacing.with_ceiling(state.pace, top)
+    slowed = pace.rate < pace.ceiling
+    reason = ceiling_reason(state.limits, wanted_rate, reserve_percent)
+    _write_pace(session, pace, state.rate_reason if slowed else reason)
+
+
 def store_account(
     session: Session, reading: AccountReading, *, wanted_rate: float, reserve_percent: float
 ) -> None:
@@ -226,15 +242,7 @@ def store_account(
 
     A failed reading keeps the last figures: sending goes on with what is known.
     """
-    row = session.execute(
-        select(_BUCKETS, epoch_now().label("now")).where(_BUCKETS.c.name == SEND).with_for_update()
-    ).one()
-    state = _state(row)
-    limits = state.limits if reading.error else reading.limits
-    top = pacing.ceiling(limits, wanted_rate, reserve_percent)
-    pace = pacing.with_ceiling(state.pace, top)
-    slowed = pace.rate < pace.ceiling
-    reason = state.rate_reason if slowed else ceiling_reason(limits, wanted_rate, reserve_percent)
+    limits = reading.limits
     values: dict[str, Any] = {
         "account_read_at": epoch_now(),
         "account_reading_until": None,
@@ -251,7 +259,19 @@ def store_account(
             "sent_here": 0,
         }
     session.execute(update(_BUCKETS).where(_BUCKETS.c.name == SEND).values(values))
-    _write_pace(session, pace, reason)
+    put_ceiling_in_force(session, wanted_rate, reserve_percent)
+
+
+def block_quota(session: Session, seconds: float) -> None:
+    """SES said that the 24-hour quota is used up, whatever its figures say: wait a while.
+
+    The account is read afresh as soon as possible.
+    """
+    session.execute(
+        update(_BUCKETS)
+        .where(_BUCKETS.c.name == SEND)
+        .values(quota_blocked_until=epoch_now() + seconds, account_read_at=None)
+    )
 
 
 def ceiling_reason(limits: AccountLimits, wanted: float, reserve_percent: float) -> str:

@@ -25,12 +25,11 @@ _ROWS = cast(Table, Recipient.__table__)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one claimed row; `was_marked` if it had been marked as submitted."""
+    """What became of one claimed row, and when."""
 
     row: ClaimedRow
     result: SendResult
     at: datetime
-    was_marked: bool = True
 
 
 def record_results(session: Session, reports: Sequence[Report], now: datetime) -> list[Transition]:
@@ -83,7 +82,7 @@ def release(session: Session, reports: Sequence[Report], now: datetime) -> list[
     released = ledger.return_to_pending(
         session, pairs, "It was not handed to SES.", now, was_submitted=False
     )
-    marked = [report.row.id for report in free if report.was_marked]
+    marked = [row_id for row_id, _ in pairs if locked[row_id].submitted_at is not None]
     if marked:
         statement = update(_ROWS).where(_ROWS.c.id == bindparam("b_id"))
         session.connection().execute(

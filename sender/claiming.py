@@ -1,0 +1,263 @@
+"""One claim round: rows of every campaign that may send, in equal shares, and a slot for each.
+
+A single transaction: rows, counters, what campaigns say, and the shared bucket last. Without a
+slot all of it is rolled back.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session, sessionmaker
+
+import rate_limiter
+from aws.ses_calls import TIMEOUT_SECONDS
+from config import Settings
+from database import is_sqlite, writing
+from domain import pacing
+from rate_limiter import BucketState, Slots
+from sender.clocks import DatabaseClock, boottime
+from sender.mails import CannotMake, MailMaker
+from sender.pool import MOST_THREADS, Work
+from services import claims, lifecycle, quota
+from services.claims import Claim, ClaimedRow
+from services.lifecycle import SendingCampaign, Wait
+
+logger = logging.getLogger(__name__)
+
+#: This much of the lease stays free behind the longest call (seconds, DESIGN "Fencing").
+
+SPARE_SECONDS = 5.0
+#: Waits that are over as soon as a campaign sends again.
+_PASSING = (Wait.QUOTA, Wait.WINDOW, Wait.BATCH, Wait.UNREACHABLE)
+
+
+class _NoSlot(Exception):
+    """Others drew first: roll back."""
+
+
+@dataclass
+class Round:
+    """What a round brought; `next_in` is when to come again (seconds)."""
+
+    works: list[Work] = field(default_factory=list)
+    next_in: float = 0.5
+    idle: bool = True  # nothing is due
+
+
+class Claimer:
+    """Claims for one sender process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: sessionmaker[Session],
+        maker: MailMaker,
+        worker: str,
+    ) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._maker = maker
+        self._worker = worker
+        self._clock = DatabaseClock()
+        self._floors: dict[int, int] = {}
+        self._look_at: dict[int, int] = {}
+        self._turn = 0
+
+    def round(self, missed: list[Work], in_hand: int) -> Round:
+        """Claim what the next tenth of a second may send, and new slots for `missed` works.
+
+        `in_hand` is how many rows this process holds already.
+        """
+        with self._sessions() as session:
+            bucket = rate_limiter.read(session)
+            due = lifecycle.sending_campaigns(session)
+            if bucket is None:
+                return Round()
+            self._clock.observe(bucket.now)
+            ready = self._ready(session, due, bucket)
+        if not ready and not missed:
+            return Round(idle=not due)
+        wanted = min(pacing.most_slots(bucket.pace.rate), MOST_THREADS - in_hand)
+        if wanted <= len(missed):
+            wanted = min(len(missed), pacing.most_slots(bucket.pace.rate))
+        if wanted < 1 or not bucket.slots_in_reach(wanted):
+            return Round(next_in=self._until_slots(bucket), idle=False)
+        left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
+        works = self._claim(ready, missed, wanted if left is None else min(wanted, left))
+        return Round(works, 0.0 if not works else self._until_slots_after(works), idle=False)
+
+    def _ready(
+        self, session: Session, due: list[SendingCampaign], bucket: BucketState
+    ) -> list[SendingCampaign]:
+        """The campaigns that may send now; the others say what they wait for."""
+        now = datetime.fromtimestamp(bucket.now, UTC)
+        ready = [campaign for campaign in due if not campaign.waits(now)]
+        closed = [c for c in due if c.window is not None and not c.window.is_open(now)]
+        spent = bucket.quota_left(self._settings.ses_quota_reserve_percent) == 0
+        unsaid = [c for c in closed if c.reason_code != Wait.WINDOW]
+        if unsaid or (spent and ready):
+            with writing(session):
+                for campaign in unsaid:
+                    self._say_closed(session, campaign, now)
+                if spent:
+                    quota.say_used_up(session, [c.id for c in ready], bucket, now)
+        return [] if spent else self._prepared(session, ready, now)
+
+    def _say_closed(self, session: Session, campaign: SendingCampaign, now: datetime) -> None:
+        window = campaign.window
+        if window is None:
+            return
+        opens = window.next_opening(now)
+        sentence = f"Waiting for its send window: {window.sentence()}."
+        lifecycle.wait_for(session, [campaign.id], Wait.WINDOW, sentence, opens)
+
+    def _prepared(
+        self, session: Session, ready: list[SendingCampaign], now: datetime
+    ) -> list[SendingCampaign]:
+        """Those whose mail compiles; one that does not is paused with the reason."""
+        prepared = []
+        for campaign in ready:
+            try:
+                self._maker.prepare(session, campaign.id, campaign.content_version)
+                prepared.append(campaign)
+            except CannotMake as problem:
+                with writing(session):
+                    lifecycle.stop(session, [campaign.id], "template", str(problem), now)
+        return prepared
+
+    def _claim(self, ready: list[SendingCampaign], missed: list[Work], wanted: int) -> list[Work]:
+        missed = missed[:wanted]
+        with self._sessions() as session:
+            before = boottime()
+            try:
+                with writing(session):
+                    found = self._take(session, ready, wanted - len(missed))
+                    count = len(missed) + sum(len(claim.rows) for claim in found.values())
+                    slots = self._draw(session, count) if count else None
+            except _NoSlot:
+                return []
+        self._remember(ready, found)
+        if slots is None:
+            return []
+        return self._works(missed, found, slots, before)
+
+    def _take(
+        self, session: Session, ready: list[SendingCampaign], wanted: int
+    ) -> dict[int, Claim]:
+        """Equal shares; what one campaign cannot use goes to those after it in turn."""
+        self._turn += 1
+        turn = self._turn % len(ready) if ready else 0
+        found: dict[int, Claim] = {}
+        left = wanted
+        in_turn = ready[turn:] + ready[:turn]
+        for place, campaign in enumerate(in_turn):
+            share = -(-left // (len(in_turn) - place))
+            share = self._within_cap(session, campaign, share)
+            if share > 0:
+                found[campaign.id] = self._claim_of(session, campaign, share)
+                left -= len(found[campaign.id].rows)
+        claims.count_claims(session, found)
+        self._say_going_on(session, in_turn, found)
+        return found
+
+    def _within_cap(self, session: Session, campaign: SendingCampaign, share: int) -> int:
+        """The share under the campaign's own batch and rate; its bucket is drawn in `_draw`."""
+        if campaign.batch_size:
+            share = min(share, campaign.batch_left or campaign.batch_size)
+        if campaign.cap_per_second is None:
+            return share
+        name = _bucket_name(campaign.id)
+        rate_limiter.ensure_bucket(session, name, campaign.cap_per_second)
+        bucket = rate_limiter.read(session, name)
+        share = min(share, pacing.most_slots(campaign.cap_per_second))
+        return share if bucket is not None and bucket.slots_in_reach(share) else 0
+
+    def _claim_of(self, session: Session, campaign: SendingCampaign, share: int) -> Claim:
+        floor = self._floors.get(campaign.id, 0)
+        most = 400 if is_sqlite(session) else 2000
+
+        def claim(above: int) -> Claim:
+            return claims.claim(
+                session,
+                campaign_id=campaign.id,
+                limit=share,
+                worker=self._worker,
+                lease_seconds=self._settings.claim_lease_seconds,
+                send_undeliverable=campaign.send_undeliverable,
+                floor=above,
+                look_at=min(most, max(share, self._look_at.get(campaign.id, 0))),
+            )
+
+        found = claim(floor)
+        if floor and not found.rows and not found.skipped:
+            return claim(0)  # what was given back lies below
+        return found
+
+    def _say_going_on(
+        self, session: Session, campaigns: list[SendingCampaign], found: dict[int, Claim]
+    ) -> None:
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        sending = [c for c in campaigns if c.id in found and found[c.id].rows]
+        said = [c.id for c in sending if c.reason_code in _PASSING]
+        if said:
+            lifecycle.go_on(session, said, _PASSING)
+        for campaign in sorted(sending, key=lambda c: c.id):
+            lifecycle.spend_batch(session, campaign, len(found[campaign.id].rows), now)
+            if campaign.cap_per_second is not None:
+                name = _bucket_name(campaign.id)
+                if rate_limiter.draw(session, len(found[campaign.id].rows), name=name) is None:
+                    raise _NoSlot
+
+    def _draw(self, session: Session, count: int) -> Slots:
+        slots = rate_limiter.draw(
+            session, count, reserve_percent=self._settings.ses_quota_reserve_percent
+        )
+        if slots is None:
+            raise _NoSlot
+        self._clock.observe(slots.database_now)
+        return slots
+
+    def _remember(self, ready: list[SendingCampaign], found: dict[int, Claim]) -> None:
+        """Where to look next time; a run of skipped rows is passed in longer strides."""
+        for campaign_id, claim in found.items():
+            self._floors[campaign_id] = claim.last_id
+            stride = 4 * max(10, claim.skipped) if claim.skipped else 0
+            self._look_at[campaign_id] = stride
+        alive = {campaign.id for campaign in ready}
+        for campaign_id in [known for known in self._floors if known not in alive]:
+            del self._floors[campaign_id]
+
+    def _works(
+        self, missed: list[Work], found: dict[int, Claim], slots: Slots, before: float
+    ) -> list[Work]:
+        rows: list[ClaimedRow] = _interleaved([claim.rows for claim in found.values()])
+        submit_until = before + self._settings.claim_lease_seconds - TIMEOUT_SECONDS - SPARE_SECONDS
+        due = [self._clock.local(slot) for slot in slots.draw.slots()]
+        rate = 1.0 / slots.draw.spacing
+        again = [replace(work, due=at) for work, at in zip(missed, due, strict=False)]
+        new = [
+            Work(row, at, submit_until, before, rate)
+            for row, at in zip(rows, due[len(again) :], strict=True)
+        ]
+        return again + new
+
+    def _until_slots(self, bucket: BucketState) -> float:
+        ahead = bucket.next_slot - pacing.HORIZON_SECONDS - self._clock.now()
+        return min(max(ahead, 0.005), 0.1)
+
+    def _until_slots_after(self, works: list[Work]) -> float:
+        ahead = works[-1].due + 1.0 / works[-1].rate - pacing.HORIZON_SECONDS - boottime()
+        return min(max(ahead, 0.005), 0.1)
+
+
+def _bucket_name(campaign_id: int) -> str:
+    return f"campaign:{campaign_id}"
+
+
+def _interleaved(lists: list[list[ClaimedRow]]) -> list[ClaimedRow]:
+    """Rows of several campaigns in turn, so that each gets its share of every moment."""
+    longest = max((len(rows) for rows in lists), default=0)
+    return [rows[place] for place in range(longest) for rows in lists if place < len(rows)]

@@ -1,0 +1,218 @@
+"""The ledger loop of a sender process: claim, mark, hand over, record; several times a second.
+
+One thread talks to the database; the pool's threads talk to SES. Every flush is one
+transaction: marks of the rows whose slots come next, results, early events, the live curve,
+what the answers mean for campaigns, and the bucket last.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+import rate_limiter
+from config import Settings
+from database import writing
+from domain.send_outcomes import Outcome
+from email_service import EmailService
+from sender.claiming import Claimer, Round
+from sender.clocks import boottime
+from sender.consequences import Consequences
+from sender.mails import MailMaker
+from sender.pool import CHECK_SECONDS, SenderPool, Work, given_back
+from sender.trouble import OWN_CODES, Trouble
+from services import claims, delivery_events, schema, sending
+from services.campaigns import RATE_SLOT_SECONDS
+from services.sending import Report
+
+logger = logging.getLogger(__name__)
+
+#: Results are on disk this long after they came, at the latest (seconds).
+FLUSH_SECONDS = 0.1
+#: How the calls went is told to the shared bucket this often, throttles at once (seconds).
+_TELL_SECONDS = 0.5
+_SCHEMA_SECONDS = 5.0
+#: A stopping process waits this long for calls in flight (seconds; a call takes at most 10).
+DRAIN_SECONDS = 12.0
+
+
+class SendEngine:
+    """Sends for all campaigns until told to stop; `run` is one thread's work."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: sessionmaker[Session],
+        service: EmailService,
+        worker: str,
+    ) -> None:
+        with sessions() as session:
+            maker = MailMaker(settings, session)
+        self._sessions = sessions
+        self._pool = SenderPool(service, maker)
+        self._claimer = Claimer(settings, sessions, maker, worker)
+        self._trouble = Trouble()
+        self._consequences = Consequences(settings, self._trouble)
+        self._unwritten: list[Report] = []
+        self._again: list[Work] = []
+        self._in_hand = 0
+        self._calls = 0
+        self._told_at = 0.0
+        self._schema_checked_at = -_SCHEMA_SECONDS
+        self._schema_fits = True
+        self._failures = 0
+        self.idle_since: float | None = None  # boottime since nothing was due or in hand
+
+    @property
+    def in_hand(self) -> int:
+        """Rows this process holds: claimed, not yet recorded."""
+        return self._in_hand
+
+    def run(self, stop: threading.Event) -> None:
+        """Send until `stop` is set, then drain: give back what is not at SES, record the rest."""
+        while not stop.is_set():
+            stop.wait(self.step())
+        self._drain()
+
+    def step(self) -> float:
+        """One turn of the loop; how long to wait until the next (seconds)."""
+        try:
+            turn = self._claim_round()
+            self._flush(turn.works)
+        except (DBAPIError, OperationalError) as error:
+            self._failures += 1
+            logger.warning("the database did not answer (%s): %s", self._failures, error.args[0])
+            return min(5.0, 0.2 * 2.0 ** min(self._failures, 5))
+        self._failures = 0
+        busy = bool(self._in_hand or not turn.idle)
+        self.idle_since = None if busy else (self.idle_since or boottime())
+        return min(turn.next_in, FLUSH_SECONDS) if self._in_hand else turn.next_in
+
+    def _claim_round(self) -> Round:
+        self._take_missed()
+        if self._trouble.holds(boottime()) or not self._schema_is_ours():
+            return Round(next_in=FLUSH_SECONDS, idle=False)
+        turn = self._claimer.round(self._again, self._in_hand)
+        again = {work.row.id for work in turn.works if work.misses}
+        self._again = [work for work in self._again if work.row.id not in again]
+        return turn
+
+    def _take_missed(self) -> None:
+        """Mails that missed their slot need another, or another claim if that takes too long."""
+        while self._pool.missed:
+            self._again.append(self._pool.missed.popleft())
+        latest = boottime() - CHECK_SECONDS / 2
+        for work in [work for work in self._again if work.checked_at < latest]:
+            self._again.remove(work)
+            result = given_back("stale", "It found no slot in time.")
+            self._pool.reports.append(Report(work.row, result, datetime.now(UTC)))
+
+    def _schema_is_ours(self) -> bool:
+        if boottime() - self._schema_checked_at >= _SCHEMA_SECONDS:
+            self._schema_checked_at = boottime()
+            with self._sessions() as session:
+                fits = schema.is_current(session)
+            if not fits and self._schema_fits:
+                logger.error("the schema is not the one of this version: nothing is claimed")
+            self._schema_fits = fits
+        return self._schema_fits
+
+    def _flush(self, works: list[Work]) -> None:
+        """Mark `works` as submitted, write all results, then hand the marked works over."""
+        new = [work for work in works if not work.misses]
+        self._in_hand += len(new)
+        while self._pool.reports:
+            self._unwritten.append(self._pool.reports.popleft())
+        reports = self._unwritten
+        if not new and not reports:
+            self._pool.put(works)
+            return
+        try:
+            with self._sessions() as session, writing(session):
+                marked = claims.mark_submitted(session, [work.row for work in new])
+                self._record(session, reports)
+        except Exception:
+            # Nobody knows whether the marks were committed: these mails are not handed over.
+            at = datetime.now(UTC)
+            lost = given_back("database", "The database did not answer in time.")
+            self._unwritten.extend(Report(work.row, lost, at) for work in works)
+            raise
+        self._unwritten = []
+        self._in_hand -= len(reports)
+        self._told(reports)
+        fit = [work for work in works if work.misses or work.row.id in marked]
+        self._in_hand -= len(works) - len(fit)
+        self._pool.put(fit)
+
+    def _record(self, session: Session, reports: Sequence[Report]) -> None:
+        if not reports:
+            return
+        now = datetime.now(UTC)
+        sending.record_results(session, reports, now)
+        accepted = [r for r in reports if r.result.outcome is Outcome.ACCEPTED]
+        if accepted:
+            delivery_events.apply_parked(
+                session,
+                [r.result.message_id for r in accepted if r.result.message_id],
+                [r.row.attempt_id for r in accepted],
+                now,
+            )
+        self._consequences.apply(session, reports, now)
+        slots = Counter(
+            (r.row.campaign_id, int(r.at.timestamp()) // RATE_SLOT_SECONDS) for r in accepted
+        )
+        if slots:
+            sending.add_rate_samples(session, slots)
+        self._tell_bucket(session, reports)
+
+    def _tell_bucket(self, session: Session, reports: Sequence[Report]) -> None:
+        calls = self._calls + _at_ses(reports)
+        throttles = sum(r.result.outcome is Outcome.THROTTLED for r in reports)
+        if throttles or (calls and boottime() - self._told_at >= _TELL_SECONDS):
+            rate_limiter.report_calls(session, calls, throttles)
+        if any(r.result.outcome is Outcome.QUOTA for r in reports):
+            rate_limiter.block_quota(session, 60.0)
+
+    def _told(self, reports: Sequence[Report]) -> None:
+        """After the commit: what the bucket has been told need not be told again."""
+        throttled = any(r.result.outcome is Outcome.THROTTLED for r in reports)
+        self._calls += _at_ses(reports)
+        if throttled or boottime() - self._told_at >= _TELL_SECONDS:
+            self._calls = 0
+            self._told_at = boottime()
+
+    def _drain(self) -> None:
+        self._pool.stop()
+        at = datetime.now(UTC)
+        result = given_back("stopping", "The sender was stopping.")
+        self._take_missed()
+        self._pool.reports.extend(Report(work.row, result, at) for work in self._again)
+        self._again = []
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._in_hand > 0 and time.monotonic() < until:
+            time.sleep(0.02)
+            while self._pool.missed:
+                work = self._pool.missed.popleft()
+                self._pool.reports.append(Report(work.row, result, at))
+            try:
+                self._flush([])
+            except DBAPIError as error:
+                logger.warning("the database did not answer while stopping: %s", error.args[0])
+                time.sleep(0.5)
+        if self._in_hand:
+            logger.warning("stopped with %s mails unrecorded: they will be in doubt", self._in_hand)
+
+
+def _at_ses(reports: Sequence[Report]) -> int:
+    """How many of these SES has answered or may have seen."""
+    return sum(
+        r.result.outcome is not Outcome.NOT_SUBMITTED and r.result.code not in OWN_CODES
+        for r in reports
+    )

@@ -1,0 +1,99 @@
+"""From claimed rows to mails: campaigns compiled once, then rendered row by row."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config import Settings
+from domain.outgoing import OutgoingEmail, Sender, Unsendable, campaign_tags, make_sender
+from domain.rendering import CompiledMail, TemplateProblem, compile_mail, mail_variables
+from domain.unsubscribe_tokens import make_token
+from models import Campaign
+from services.claims import ClaimedRow
+from services.installation import address_key_secret, installation_id
+
+
+class CannotMake(Exception):
+    """No mail can be made; the message is a sentence for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignMail:
+    """Everything that all mails of one version of a campaign share."""
+
+    name: str
+    compiled: CompiledMail
+    sender: Sender
+    configuration_set: str
+
+
+class MailMaker:
+    """Makes the mail of a row; holds compiled campaigns. Safe to share between threads."""
+
+    def __init__(self, settings: Settings, session: Session) -> None:
+        self._settings = settings
+        self._install = installation_id(session)
+        self._secret = address_key_secret(session)
+        self._mails: dict[int, tuple[int, CampaignMail]] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self, session: Session, campaign_id: int, version: int) -> None:
+        """Have the campaign compiled before rows of it are made; raises CannotMake."""
+        known = self._mails.get(campaign_id)
+        if known is not None and known[0] == version:
+            return
+        made = self._compile(session, campaign_id)
+        with self._lock:
+            self._mails[campaign_id] = (version, made)
+            while len(self._mails) > 32:
+                self._mails.pop(next(iter(self._mails)))
+
+    def _compile(self, session: Session, campaign_id: int) -> CampaignMail:
+        c = Campaign
+        row: Any = session.execute(
+            select(c.name, c.subject, c.html, c.text, c.from_email, c.from_name, c.reply_to,
+                   c.configuration_set).where(c.id == campaign_id)
+        ).one()  # fmt: skip
+        try:
+            return CampaignMail(
+                row.name,
+                compile_mail(
+                    row.subject, row.html, row.text, postal_address=self._settings.postal_address
+                ),
+                make_sender(row.from_email, row.from_name, row.reply_to),
+                row.configuration_set or self._settings.ses_configuration_set,
+            )
+        except (TemplateProblem, Unsendable) as problem:
+            raise CannotMake(f"The mail cannot be made: {problem}") from problem
+
+    def make(self, row: ClaimedRow) -> OutgoingEmail:
+        """The mail of one row; raises CannotMake with what is wrong for this person."""
+        mail = self._mails[row.campaign_id][1]
+        token = make_token(self._secret, row.id, row.campaign_id, row.address_hash)
+        link = f"{self._settings.base_url}/u/{token}"
+        values = mail_variables(
+            json.loads(row.variables),
+            email=row.email,
+            unsubscribe_url=link,
+            campaign_name=mail.name,
+        )
+        try:
+            rendered = mail.compiled.render(values)
+        except TemplateProblem as problem:
+            raise CannotMake(f"The mail could not be made for this person: {problem}") from problem
+        return OutgoingEmail(
+            sender=mail.sender,
+            to=row.email,
+            subject=rendered.subject,
+            html=rendered.html,
+            text=rendered.text,
+            unsubscribe_url=link,
+            tags=campaign_tags(self._install, row.campaign_id, row.id, row.attempt_id),
+            configuration_set=mail.configuration_set,
+        )

@@ -1,0 +1,263 @@
+"""What a campaign does by itself: start when due, wait, stop for trouble, end.
+
+A person's deeds are in services.campaigns. Every wait and stop carries a code and a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, cast
+
+from sqlalchemy import Table, and_, exists, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from domain.schedule import is_too_late
+from domain.statuses import CampaignStatus
+from domain.windows import SendWindow, parse_window
+from models import Campaign, CampaignCounters, Recipient
+
+_CAMPAIGNS = cast(Table, Campaign.__table__)
+_COUNTERS = cast(Table, CampaignCounters.__table__)
+#: Who pauses when no person does.
+THE_PRODUCT = "the product"
+
+
+class Wait(StrEnum):
+    """What a sending campaign waits for: its `reason_code` meanwhile."""
+
+    QUOTA = "quota"
+    WINDOW = "window"
+    BATCH = "batch"
+    IN_DOUBT = "in_doubt"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class SendingCampaign:
+    """What the sender needs to know of a campaign that is sending."""
+
+    id: int
+    content_version: int
+    send_undeliverable: bool
+    cap_per_second: float | None
+    batch_size: int | None
+    batch_pause_seconds: int | None
+    batch_left: int | None
+    window: SendWindow | None
+    waiting_until: datetime | None
+    reason_code: str | None
+
+    def waits(self, now: datetime) -> bool:
+        """Whether the pause between two batches or a closed window holds it back now."""
+        if self.window is not None and not self.window.is_open(now):
+            return True
+        resting = self.reason_code == Wait.BATCH and self.waiting_until is not None
+        return resting and now < cast(datetime, self.waiting_until)
+
+
+def sending_campaigns(session: Session, *, with_pending: bool = True) -> list[SendingCampaign]:
+    """Campaigns that are sending, by id; only those with pending rows unless told otherwise."""
+    c = _CAMPAIGNS.c
+    query = select(
+        c.id, c.content_version, c.send_undeliverable, c.cap_per_second, c.batch_size,
+        c.batch_pause_seconds, c.batch_left, c.window_days, c.window_start, c.window_end,
+        c.window_zone, c.waiting_until, c.reason_code,
+    ).where(c.status == CampaignStatus.SENDING)  # fmt: skip
+    if with_pending:
+        pending = select(Recipient.id).where(
+            Recipient.campaign_id == c.id, text("recipients.status = 'pending'")
+        )
+        query = query.where(pending.exists())
+    return [_sending_campaign(row) for row in session.execute(query.order_by(c.id))]
+
+
+def _sending_campaign(row: Any) -> SendingCampaign:
+    window = parse_window(row.window_days, row.window_start, row.window_end, row.window_zone)
+    return SendingCampaign(
+        id=row.id,
+        content_version=row.content_version,
+        send_undeliverable=row.send_undeliverable,
+        cap_per_second=row.cap_per_second,
+        batch_size=row.batch_size,
+        batch_pause_seconds=row.batch_pause_seconds,
+        batch_left=row.batch_left,
+        window=window,
+        waiting_until=row.waiting_until,
+        reason_code=row.reason_code,
+    )
+
+
+def start_due(session: Session, now: datetime) -> list[int]:
+    """Scheduled campaigns whose time has come begin to send; the ids.
+
+    One found more than six hours late is paused instead: nobody expects it any more.
+    """
+    query = (
+        select(Campaign)
+        .where(Campaign.status == CampaignStatus.SCHEDULED, Campaign.scheduled_at <= now)
+        .order_by(Campaign.id)
+        .with_for_update(skip_locked=True)
+    )
+    started = []
+    for campaign in session.scalars(query):
+        due = cast(datetime, campaign.scheduled_at)
+        campaign.updated_at = now
+        if is_too_late(due, now):
+            campaign.status = CampaignStatus.PAUSED
+            campaign.reason_code = "late"
+            campaign.paused_by = THE_PRODUCT
+            campaign.reason = (
+                f"It was due at {due:%Y-%m-%d %H:%M} UTC, but nothing was running. "
+                "Press Resume to send it now, or cancel it."
+            )
+        else:
+            campaign.status = CampaignStatus.SENDING
+            campaign.reason = campaign.reason_code = None
+            started.append(campaign.id)
+    session.flush()
+    return started
+
+
+def finish_done(session: Session, now: datetime) -> list[int]:
+    """Sending campaigns without a pending, sending or in-doubt row become `sent`; the ids."""
+    c, k = _CAMPAIGNS.c, _COUNTERS.c
+    open_rows = k.pending + k.sending + k.in_doubt
+    done = exists().where(k.campaign_id == c.id, open_rows == 0)
+    statement = (
+        update(_CAMPAIGNS)
+        .where(c.status == CampaignStatus.SENDING, done)
+        .values(
+            status=CampaignStatus.SENT,
+            finished_at=now,
+            updated_at=now,
+            reason=None,
+            reason_code=None,
+            waiting_until=None,
+        )
+        .returning(c.id)
+    )
+    return list(session.execute(statement).scalars())
+
+
+def note_doubt(session: Session) -> None:
+    """Campaigns that only wait for rows in doubt say so; others stop saying it."""
+    c, k = _CAMPAIGNS.c, _COUNTERS.c
+    query = (
+        select(c.id, k.in_doubt)
+        .join(_COUNTERS, k.campaign_id == c.id)
+        .where(c.status == CampaignStatus.SENDING, k.pending + k.sending == 0, k.in_doubt > 0)
+    )
+    for campaign_id, count in session.execute(query).all():
+        mails = "1 mail is" if count == 1 else f"{count:,} mails are"
+        wait_for(
+            session,
+            [campaign_id],
+            Wait.IN_DOUBT,
+            f"{mails} in doubt: handed to SES without an answer. Events from SES settle them; "
+            "the campaign page shows what is known.",
+            None,
+        )
+    free = exists().where(k.campaign_id == c.id, or_(k.pending + k.sending > 0, k.in_doubt == 0))
+    session.execute(
+        update(_CAMPAIGNS)
+        .where(c.status == CampaignStatus.SENDING, c.reason_code == Wait.IN_DOUBT, free)
+        .values(reason=None, reason_code=None, waiting_until=None)
+    )
+
+
+def wait_for(
+    session: Session,
+    campaign_ids: Collection[int],
+    code: Wait,
+    sentence: str,
+    until: datetime | None,
+) -> int:
+    """Say what sending campaigns wait for; how many of them did not say so yet."""
+    c = _CAMPAIGNS.c
+    other_time = (
+        c.waiting_until.is_not(None)
+        if until is None
+        else or_(c.waiting_until.is_(None), c.waiting_until != until)
+    )
+    changed = or_(c.reason_code.is_(None), c.reason_code != code, c.reason != sentence, other_time)
+    statement = (
+        update(_CAMPAIGNS)
+        .where(c.id.in_(sorted(campaign_ids)), c.status == CampaignStatus.SENDING, changed)
+        .values(reason=sentence, reason_code=code.value, waiting_until=until)
+        .returning(c.id)
+    )
+    return len(session.execute(statement).all())
+
+
+def go_on(session: Session, campaign_ids: Collection[int], codes: Collection[Wait]) -> None:
+    """Sending campaigns stop saying that they wait for any of `codes`."""
+    c = _CAMPAIGNS.c
+    session.execute(
+        update(_CAMPAIGNS)
+        .where(
+            and_(c.id.in_(sorted(campaign_ids)), c.status == CampaignStatus.SENDING),
+            c.reason_code.in_([code.value for code in codes]),
+        )
+        .values(reason=None, reason_code=None, waiting_until=None)
+    )
+
+
+def stop(
+    session: Session, campaign_ids: Collection[int] | None, code: str, sentence: str, now: datetime
+) -> list[int]:
+    """Pause sending campaigns (None = all) for a reason that needs a person; the ids."""
+    c = _CAMPAIGNS.c
+    statement = (
+        update(_CAMPAIGNS)
+        .where(c.status == CampaignStatus.SENDING)
+        .values(
+            status=CampaignStatus.PAUSED,
+            reason=sentence,
+            reason_code=code[:40],
+            waiting_until=None,
+            paused_by=THE_PRODUCT,
+            updated_at=now,
+        )
+        .returning(c.id)
+    )
+    if campaign_ids is not None:
+        statement = statement.where(c.id.in_(sorted(campaign_ids)))
+    return list(session.execute(statement).scalars())
+
+
+def spend_batch(session: Session, campaign: SendingCampaign, claimed: int, now: datetime) -> None:
+    """Take `claimed` mails from the campaign's batch; an empty one starts its pause."""
+    if not campaign.batch_size or not claimed:
+        return
+    left = (campaign.batch_left or campaign.batch_size) - claimed
+    c = _CAMPAIGNS.c
+    values: dict[str, Any] = {"batch_left": left}
+    if left <= 0:
+        pause = campaign.batch_pause_seconds or 0
+        values = {
+            "batch_left": campaign.batch_size,
+            "reason_code": Wait.BATCH.value,
+            "waiting_until": now + timedelta(seconds=pause),
+            "reason": f"Pausing for {pause} seconds between batches of {campaign.batch_size}.",
+        }
+    session.execute(
+        update(_CAMPAIGNS)
+        .where(c.id == campaign.id, c.status == CampaignStatus.SENDING)
+        .values(values)
+    )
+
+
+def mark_first_and_last(session: Session, sent: dict[int, tuple[datetime, datetime]]) -> None:
+    """Keep when the first and the last mail of campaigns left: id → (first, last) of a flush."""
+    c = _CAMPAIGNS.c
+    for campaign_id in sorted(sent):
+        first, last = sent[campaign_id]
+        session.execute(update(_CAMPAIGNS).where(c.id == campaign_id).values(last_sent_at=last))
+        session.execute(
+            update(_CAMPAIGNS)
+            .where(c.id == campaign_id, c.first_sent_at.is_(None))
+            .values(first_sent_at=first)
+        )
