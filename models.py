@@ -334,7 +334,11 @@ class Suppression(Base):
     """An address that gets nothing; survives the deletion of every campaign."""
 
     __tablename__ = "suppressions"
-    __table_args__ = (_one_of("reason", SuppressionReason), Index(None, "created_at"))
+    __table_args__ = (
+        _one_of("reason", SuppressionReason),
+        Index(None, "created_at"),
+        Index(None, "reason", "id"),  # counts and pages by reason
+    )
 
     id: Mapped[big_pk]
     address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
@@ -554,6 +558,16 @@ class MailDomain(Base):
     verdict: Mapped[Verdict]
     reason: Mapped[str] = mapped_column(Text)
     checked_at: Mapped[datetime]
+
+
+class SubmittedForm(Base):
+    """A form that was carried out: pressed twice or sent again, it leads to what it made."""
+
+    __tablename__ = "submitted_forms"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    location: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime]
 
 
 class Notice(Base):

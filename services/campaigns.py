@@ -23,7 +23,8 @@ from services.ledger import add_counters, read_counters
 #: States in which the content and the audience may still change.
 EDITABLE = frozenset({CampaignStatus.DRAFT, CampaignStatus.SCHEDULED})
 _CAN_PAUSE = frozenset({CampaignStatus.SCHEDULED, CampaignStatus.SENDING})
-_CAN_CANCEL = frozenset({CampaignStatus.SCHEDULED, CampaignStatus.SENDING, CampaignStatus.PAUSED})
+#: States that a cancel can end.
+CAN_CANCEL = frozenset({CampaignStatus.SCHEDULED, CampaignStatus.SENDING, CampaignStatus.PAUSED})
 #: What a duplicate takes over from its source.
 _COPIED = (
     "subject", "html", "text", "text_is_automatic", "from_email", "from_name", "reply_to",
@@ -262,7 +263,7 @@ def resume(session: Session, campaign_id: int, now: datetime) -> Campaign:
 def cancel(session: Session, campaign_id: int, now: datetime, by: str | None) -> Campaign:
     """End a campaign for good; `cancel_pending` then turns the waiting rows, in steps."""
     campaign = lock_campaign(session, campaign_id)
-    if campaign.status not in _CAN_CANCEL:
+    if campaign.status not in CAN_CANCEL:
         raise Refused(f"This campaign is {campaign.status}: there is nothing to cancel.")
     _set_status(campaign, CampaignStatus.CANCELLED)
     campaign.reason = f"Cancelled by {by or 'a person'}."

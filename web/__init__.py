@@ -13,6 +13,10 @@ BLUEPRINTS = (
     "web.health",
     "web.dashboard",
     "web.campaigns",
+    "web.campaign_actions",
+    "web.editor",
+    "web.previews",
+    "web.suppressions",
 )
 
 

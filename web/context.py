@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 from config import Settings
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Bucket, Campaign, Notice
-from web import charts, formatting
+from web import charts, formatting, once
 from web.database import session, settings
 
 THEMES = ("system", "light", "dark")
@@ -46,7 +46,15 @@ NAVIGATION: tuple[tuple[str, tuple[NavEntry, ...]], ...] = (
                 "Campaigns",
                 "campaigns.index",
                 "envelope-paper",
-                ("campaigns", "editor", "imports", "previews", "test_mails", "verification"),
+                (
+                    "campaigns",
+                    "campaign_actions",
+                    "editor",
+                    "imports",
+                    "previews",
+                    "test_mails",
+                    "verification",
+                ),
             ),
             NavEntry("Suppression list", "suppressions.index", "person-x", ("suppressions",)),
         ),
@@ -85,6 +93,7 @@ def init_app(app: Flask) -> None:
         CampaignStatus=CampaignStatus,
         charts=charts,
         now=now,
+        new_once=once.new_key,
         count=formatting.count,
         percent=formatting.percent,
     )

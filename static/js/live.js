@@ -51,4 +51,4 @@ async function update() {
 }
 
 const wait = (seconds) => setTimeout(update, seconds * 1000);
-if (part) wait(2);
+if (Number(part?.dataset.next)) wait(Number(part.dataset.next));

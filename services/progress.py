@@ -1,0 +1,228 @@
+"""How a campaign is getting on: its rate, when it ends, and who would get it.
+
+Read-only figures for pages and for the decision to start; the counters themselves belong to
+`services.ledger`, the arithmetic of pace to `domain.pacing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, or_, select, text
+from sqlalchemy.orm import Session
+
+import rate_limiter
+from config import Settings
+from domain.pacing import Outlook, finish_time
+from domain.statuses import REPORT_WAIT_SECONDS, CampaignStatus, JobKind, Verdict
+from domain.windows import parse_window
+from models import Campaign, Job, RateSample, Recipient, Suppression, TestMail
+from services.campaigns import RATE_SLOT_SECONDS, current_rate
+
+#: The curve of the rate covers this many slots of RATE_SLOT_SECONDS.
+CURVE_SLOTS = 60
+#: Seconds between two looks at a campaign: while mails go out, and while reports still come in.
+LIVE_SECONDS = 2
+LATE_SECONDS = 30
+#: Reports that come within this time of the last mail are watched closely.
+_REPORTS_COME_QUICKLY = timedelta(seconds=60)
+#: What SES charges for 1,000 mails, in US dollars (https://aws.amazon.com/ses/pricing/).
+DOLLARS_PER_THOUSAND = 0.10
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a campaign sends and until when. Rates in mails a second."""
+
+    rate: float
+    curve: tuple[float, ...]  # mean rate of each slot, oldest first
+    limit: float
+    limit_reason: str
+    finishes_at: datetime | None
+    quota_left: int | None  # None = unlimited or unknown
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who would get the mail if it started now; the parts add up to `total`."""
+
+    total: int
+    receives: int
+    skipped_already: int
+    suppressed: int
+    undeliverable: int
+    done: int  # had their turn in an earlier run
+
+    @property
+    def cost(self) -> float:
+        """What SES charges for the mails, in US dollars."""
+        return self.receives * DOLLARS_PER_THOUSAND / 1000
+
+
+def pace(
+    session: Session,
+    campaign: Campaign,
+    remaining: int,
+    settings: Settings,
+    now: datetime,
+    *,
+    start: datetime | None = None,
+) -> Pace:
+    """The pace of a campaign with `remaining` mails to go, from `start` (now unless told)."""
+    bucket = rate_limiter.read(session)
+    allowed = bucket.pace.rate if bucket and bucket.account_read_at else None
+    shared = settings.max_emails_per_second if allowed is None else allowed
+    limit, reason = shared, f"MAX_EMAILS_PER_SECOND is {settings.max_emails_per_second:g}."
+    if bucket and bucket.rate_reason:
+        reason = bucket.rate_reason
+    if campaign.cap_per_second and campaign.cap_per_second < shared:
+        limit, reason = campaign.cap_per_second, "The campaign’s own limit."
+    rate = current_rate(session, campaign.id, now)
+    expected = rate if rate > 0 and start is None else limit / _sharers(session, campaign)
+    quota_left = bucket.quota_left(settings.ses_quota_reserve_percent) if bucket else None
+    outlook = Outlook(
+        rate=expected,
+        quota_left=quota_left,
+        quota_per_day=_quota_per_day(bucket, settings),
+        batch_size=campaign.batch_size,
+        batch_pause_seconds=campaign.batch_pause_seconds,
+        window=parse_window(
+            campaign.window_days, campaign.window_start, campaign.window_end, campaign.window_zone
+        ),
+    )
+    begins = max(moment for moment in (now, start, campaign.waiting_until) if moment)
+    return Pace(
+        rate=rate,
+        curve=_curve(session, campaign.id, now),
+        limit=limit,
+        limit_reason=reason,
+        finishes_at=finish_time(begins, remaining, outlook),
+        quota_left=quota_left,
+    )
+
+
+def _quota_per_day(bucket: rate_limiter.BucketState | None, settings: Settings) -> int | None:
+    daily = bucket.limits.max_24_hour_send if bucket else None
+    if daily is None or daily < 0:
+        return None
+    return int(daily * (1 - settings.ses_quota_reserve_percent / 100))
+
+
+def _sharers(session: Session, campaign: Campaign) -> int:
+    """Campaigns that share the permits with this one, itself included."""
+    others = session.scalar(
+        select(func.count())
+        .select_from(Campaign)
+        .where(Campaign.status == CampaignStatus.SENDING, Campaign.id != campaign.id)
+    )
+    return 1 + (others or 0)
+
+
+def _curve(session: Session, campaign_id: int, now: datetime) -> tuple[float, ...]:
+    newest = int(now.timestamp()) // RATE_SLOT_SECONDS
+    rows = session.execute(
+        select(RateSample.slot, RateSample.accepted).where(
+            RateSample.campaign_id == campaign_id,
+            RateSample.slot >= newest - CURVE_SLOTS,
+            RateSample.slot < newest,
+        )
+    )
+    accepted = {int(row.slot): int(row.accepted) for row in rows}
+    if not accepted:
+        return ()
+    slots = range(max(min(accepted), newest - CURVE_SLOTS), newest)
+    return tuple(accepted.get(slot, 0) / RATE_SLOT_SECONDS for slot in slots)
+
+
+def audience(session: Session, campaign: Campaign, counters: Mapping[str, int]) -> Audience:
+    """Count who would get the mail now. Looks at the waiting rows: for decisions, not for lists."""
+    waiting = (Recipient.campaign_id == campaign.id, text("recipients.status = 'pending'"))
+    suppressed = session.scalar(
+        select(func.count())
+        .select_from(Recipient)
+        .join(Suppression, Suppression.address_hash == Recipient.address_hash)
+        .where(*waiting)
+    )
+    undeliverable = 0
+    if not campaign.send_undeliverable:
+        undeliverable = (
+            session.scalar(
+                select(func.count())
+                .select_from(Recipient)
+                .outerjoin(Suppression, Suppression.address_hash == Recipient.address_hash)
+                .where(
+                    *waiting, Recipient.verdict == Verdict.UNDELIVERABLE, Suppression.id.is_(None)
+                )
+            )
+            or 0
+        )
+    pending, skipped = counters["pending"], counters["skipped"]
+    return Audience(
+        total=counters["total"],
+        receives=pending - (suppressed or 0) - undeliverable,
+        skipped_already=skipped,
+        suppressed=suppressed or 0,
+        undeliverable=undeliverable,
+        done=counters["total"] - pending - skipped,
+    )
+
+
+def is_over(campaign: Campaign, counters: Mapping[str, int], now: datetime) -> bool:
+    """Whether every recipient is in a final state, so that a page need not look again."""
+    if counters["pending"] + counters["sending"] + counters["in_doubt"]:
+        return False
+    if not counters["sent"] + counters["delayed"] or not campaign.delivery_published:
+        return True
+    last = campaign.last_sent_at
+    return last is not None and (now - last).total_seconds() >= REPORT_WAIT_SECONDS
+
+
+def seconds_to_next_look(campaign: Campaign, counters: Mapping[str, int], now: datetime) -> int:
+    """How long a page waits before it asks for new figures; 0 = no more."""
+    if campaign.status is CampaignStatus.DRAFT:
+        return 0
+    if campaign.status is CampaignStatus.SCHEDULED:
+        due = campaign.scheduled_at
+        return LIVE_SECONDS if due and due - now < timedelta(minutes=2) else LATE_SECONDS
+    ended = campaign.status in (CampaignStatus.SENT, CampaignStatus.CANCELLED)
+    if ended and is_over(campaign, counters, now):
+        return 0
+    last = campaign.last_sent_at
+    lately = last is not None and now - last < _REPORTS_COME_QUICKLY
+    if campaign.status is CampaignStatus.SENDING or lately or counters["sending"]:
+        return LIVE_SECONDS
+    return LATE_SECONDS
+
+
+def running_campaigns(session: Session, limit: int = 20) -> list[Campaign]:
+    """Campaigns that send, are paused or wait for their time: running ones first."""
+    order = {CampaignStatus.SENDING: 0, CampaignStatus.PAUSED: 1, CampaignStatus.SCHEDULED: 2}
+    found = session.scalars(
+        select(Campaign)
+        .where(or_(*(Campaign.status == status for status in order)))
+        .order_by(Campaign.id.desc())
+        .limit(limit)
+    )
+    return sorted(found, key=lambda campaign: (order[campaign.status], -campaign.id))
+
+
+def latest_job(session: Session, campaign_id: int, kind: JobKind) -> Job | None:
+    """The newest piece of background work of a kind for a campaign."""
+    return session.scalar(
+        select(Job)
+        .where(Job.campaign_id == campaign_id, Job.kind == kind)
+        .order_by(Job.id.desc())
+        .limit(1)
+    )
+
+
+def latest_test_mail(session: Session, campaign_id: int) -> TestMail | None:
+    """The newest test mail of a campaign."""
+    return session.scalar(
+        select(TestMail)
+        .where(TestMail.campaign_id == campaign_id)
+        .order_by(TestMail.id.desc())
+        .limit(1)
+    )
