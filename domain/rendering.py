@@ -7,21 +7,18 @@ per recipient. Values are escaped in HTML only, and never evaluated.
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from jinja2 import Template, nodes
 
+from domain.template_filters import BUDGET, TemplateFault
 from domain.template_language import (
-    BUDGET,
     MAX_OUTPUT,
     MAX_STEPS,
     MailEnvironment,
-    TemplateFault,
     always_shows,
     parse_mail_template,
     used_names,
@@ -216,26 +213,3 @@ def _untracked(html: str) -> str:
         return f"<a ses:no-track{attributes}>"
 
     return _LINK.sub(mark, html)
-
-
-class MailCache:
-    """Compiled mails by campaign and content version; holds the newest few."""
-
-    def __init__(self, limit: int = 32) -> None:
-        self._limit = limit
-        self._mails: OrderedDict[tuple[int, int], CompiledMail] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(
-        self, campaign_id: int, version: int, compile_it: Callable[[], CompiledMail]
-    ) -> CompiledMail:
-        """The compiled mail of this version; `compile_it` is called when it is not there."""
-        key = (campaign_id, version)
-        with self._lock:
-            mail = self._mails.get(key)
-            if mail is None:
-                mail = self._mails[key] = compile_it()
-                while len(self._mails) > self._limit:
-                    self._mails.popitem(last=False)
-            self._mails.move_to_end(key)
-            return mail

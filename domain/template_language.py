@@ -8,31 +8,32 @@ missing variable is an empty text. The sandbox of Jinja is the second wall behin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
-from urllib.parse import quote
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from jinja2 import TemplateSyntaxError, Undefined, nodes, pass_context
-from jinja2.filters import FILTERS
+from jinja2 import TemplateSyntaxError, Undefined, nodes
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.tests import TESTS
 from jinja2.visitor import NodeTransformer
+
+from domain.template_filters import (
+    CONCAT,
+    FILTERS,
+    LOOP,
+    MAX_NUMBER,
+    RANGE,
+    TESTS,
+    TemplateFault,
+    concat,
+)
 
 #: Characters of a rendered part; most mailbox providers cut a mail off at a tenth of that.
 MAX_OUTPUT = 2_000_000
-#: Characters of a text that a template builds itself.
-MAX_TEXT = 20_000
 #: Steps of all loops of one rendering, weighted by the size of their bodies.
 MAX_STEPS = 100_000
-MAX_RANGE = 1_000
-MAX_NUMBER = 10**15
 #: Characters inside tags of one template: what parsing takes time for.
-MAX_LOGIC = 50_000
-#: The key of the step budget in the variables; no template can spell it.
-BUDGET = " steps left"
+MAX_LOGIC = 20_000
 
-_RANGE, _CONCAT, _LOOP = " range", " concat", " loop"  # filters that no template can name
 _LOOP_PARTS = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 #: Text methods people know from Python, done by the filter of the same meaning.
 _METHODS = {
@@ -56,15 +57,6 @@ _RESERVED = {"self", "super", "caller"}
 ALWAYS_THERE = ("email", "unsubscribe_url", "campaign_name", "postal_address")
 
 
-class TemplateFault(Exception):
-    """Something in a template that cannot be: a line (1 = first, None = unknown), a sentence."""
-
-    def __init__(self, sentence: str, line: int | None = None) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.line = line
-
-
 class _Missing(Undefined):
     """What a variable without a value is: an empty text, so that nothing can fail over it."""
 
@@ -82,8 +74,8 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             autoescape=autoescape, undefined=_Missing, keep_trailing_newline=True, cache_size=0
         )
         self.globals.clear()
-        self.filters = dict(_FILTERS)
-        self.tests = dict(_TESTS)
+        self.filters = dict(FILTERS)
+        self.tests = dict(TESTS)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Parts of `loop`, and nothing else of anything."""
@@ -107,7 +99,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic on numbers of moderate size, and `+` between texts."""
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
-            return _concat([left, right])
+            return concat([left, right])
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             raise TemplateFault(
                 f"“{operator}” needs numbers on both sides. Columns are text: write for example "
@@ -267,11 +259,11 @@ class _Rewrite(NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.node, nodes.Getattr):
             return self._filter(node, node.node.node, _METHODS[node.node.attr], node.args)
-        return self._filter(node, nodes.List(node.args), _RANGE, [])
+        return self._filter(node, nodes.List(node.args), RANGE, [])
 
     def visit_Concat(self, node: Any) -> nodes.Node:
         self.generic_visit(node)
-        return self._filter(node, nodes.List(node.nodes), _CONCAT, [])
+        return self._filter(node, nodes.List(node.nodes), CONCAT, [])
 
     def visit_Const(self, node: Any) -> Any:
         return nodes.Const("") if node.value is None else node
@@ -279,7 +271,7 @@ class _Rewrite(NodeTransformer):
     def visit_For(self, node: Any) -> Any:
         weight = 1 + sum(_weight(part) for statement in node.body for part in _walk(statement))
         self.generic_visit(node)
-        node.iter = self._filter(node, node.iter, _LOOP, [nodes.Const(weight)])
+        node.iter = self._filter(node, node.iter, LOOP, [nodes.Const(weight)])
         return node
 
     def _filter(
@@ -294,93 +286,6 @@ class _Rewrite(NodeTransformer):
 def _weight(node: nodes.Node) -> int:
     return 1 + (len(node.data) // 200 if isinstance(node, nodes.TemplateData) else 0)
 
-
-def _has_value(value: Any) -> bool:
-    """An empty or blank text counts as missing, as an empty cell of a list does."""
-    return bool(value.strip()) if isinstance(value, str) else value is not None
-
-
-def _default(value: Any, otherwise: Any = "", boolean: bool = False) -> Any:
-    return value if _has_value(value) else otherwise
-
-
-def _concat(values: Sequence[Any]) -> str:
-    texts = [str(value) for value in values]
-    if sum(map(len, texts)) > MAX_TEXT:
-        raise TemplateFault(f"A text grows beyond {MAX_TEXT:,} characters.")
-    return "".join(texts)
-
-
-def _replace(value: Any, old: str, new: str, count: int = -1) -> str:
-    text, old, new = str(value), str(old), str(new)
-    found = text.count(old) if count < 0 else min(count, text.count(old))
-    if len(text) + found * len(new) > MAX_TEXT + len(text):
-        raise TemplateFault(f"A text grows beyond {MAX_TEXT:,} characters.")
-    return text.replace(old, new, count)
-
-
-def _split(value: Any, separator: str | None = None) -> list[str]:
-    return str(value).split(separator or None)
-
-
-def _round(value: Any, digits: int = 0) -> Any:
-    rounded = round(float(value or 0), max(0, min(int(digits), 10)))
-    return int(rounded) if digits == 0 else rounded
-
-
-def _range(arguments: list[Any]) -> range:
-    made = range(*(int(argument) for argument in arguments))
-    if not -MAX_NUMBER < made.start < MAX_NUMBER or len(made[: MAX_RANGE + 1]) > MAX_RANGE:
-        raise TemplateFault(f"range() gives at most {MAX_RANGE:,} numbers.")
-    return made
-
-
-@pass_context
-def _charged(context: Context, values: Any, weight: int) -> Any:
-    if not isinstance(values, str | list | tuple | range):
-        raise TemplateFault('{% for %} needs a list, for example names.split(",").')
-    budget = context.parent[BUDGET]
-    budget[0] -= len(values) * weight
-    if budget[0] < 0:
-        raise TemplateFault("The loops of this template take too many steps.")
-    return values
-
-
-_FILTERS: dict[str, Callable[..., Any]] = {
-    **{
-        name: cast(Callable[..., Any], FILTERS[name])
-        for name in (
-            "abs", "capitalize", "count", "first", "float", "int", "last", "length", "lower",
-            "striptags", "title", "trim", "truncate", "upper", "wordcount",
-        )
-    },
-    "default": _default,
-    "d": _default,
-    # Escaping is automatic in HTML and wrong elsewhere: the filter people write changes nothing.
-    "e": lambda value: value,
-    "escape": lambda value: value,
-    "replace": _replace,
-    "round": _round,
-    "split": _split,
-    "string": str,
-    "urlencode": lambda value: quote(str(value), safe=""),
-    _CONCAT: _concat,
-    _LOOP: _charged,
-    _RANGE: _range,
-}  # fmt: skip
-_TESTS: dict[str, Callable[..., Any]] = {
-    **{
-        name: cast(Callable[..., Any], TESTS[name])
-        for name in (
-            "!=", "<", "<=", "==", ">", ">=", "divisibleby", "eq", "equalto", "even", "ge",
-            "greaterthan", "gt", "in", "le", "lessthan", "lower", "lt", "ne", "number", "odd",
-            "string", "upper",
-        )
-    },
-    "defined": _has_value,
-    "undefined": lambda value: not _has_value(value),
-    "none": lambda value: not _has_value(value),
-}  # fmt: skip
 
 _LOGIC = re.compile(r"\{[{%].*?(?:[%}]\}|\Z)", re.S)
 _SECTION = re.compile(r"\{\{\s*[#/^>!&]")

@@ -8,11 +8,14 @@ from typing import Any
 from inscriptis.css_profiles import RELAXED_CSS_PROFILE
 from inscriptis.html_engine import Inscriptis
 from inscriptis.model.config import ParserConfig
+from lxml.etree import Comment, ParserError  # type: ignore[import-untyped]
 from lxml.html import document_fromstring  # type: ignore[import-untyped]
 
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 #: A merge tag on its way through the HTML parser: private-use letters around its number.
 _TOKEN = re.compile("\ue000(\\d+)\ue001")
+_BLOCKS = {"p", "div", "table", "ul", "ol", "h1", "h2", "h3", "h4", "section", "center"}
+_ALONE = re.compile(r"^((?:\{%[^%]*%\})+)\n+", re.M)
 _SHOWN = ("http:", "https:", "mailto:", "tel:", "\ue000")
 
 
@@ -32,26 +35,80 @@ def text_from_html(html: str) -> str:
     hidden = _TAG.sub(hide, html.replace("\x00", ""))
     if not hidden.strip():
         return ""
-    text = _layout(hidden)
     statements = [number for number, tag in enumerate(tags) if tag.startswith("{%")]
+    text = _layout(_comments(hidden, statements), tags)
     found = [int(number) for number in _TOKEN.findall(text)]
-    whole = [number for number in found if tags[number].startswith("{%")] == statements
+    whole = found == sorted(found) and set(statements) <= set(found)
 
     def show(match: re.Match[str]) -> str:
         tag = tags[int(match.group(1))]
         return tag if whole or not tag.startswith("{%") else ""
 
-    return _tidy(_TOKEN.sub(show, text))
+    # A statement on a line of its own would leave blank lines wherever it holds nothing.
+    return _ALONE.sub(r"\1", _tidy(_TOKEN.sub(show, text)))
 
 
-def _layout(html: str) -> str:
-    tree = document_fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", html))
+def _comments(hidden: str, statements: list[int]) -> str:
+    """Statements between elements as comments: a parser leaves those where they are."""
+    pieces = re.split(r"(<[^>]*>)", hidden)
+    for number in range(0, len(pieces), 2):
+        pieces[number] = _TOKEN.sub(
+            lambda token: (
+                f"<!--{token.group()}-->" if int(token.group(1)) in statements else token.group()
+            ),
+            pieces[number],
+        )
+    return "".join(pieces)
+
+
+def _layout(html: str, tags: list[str]) -> str:
+    try:
+        tree = document_fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", html))
+    except ParserError:  # nothing but comments
+        return ""
+    for comment in list(tree.iter(Comment)):
+        token = _TOKEN.fullmatch(comment.text or "")
+        if token:
+            _set_down(comment, token.group(), tags[int(token.group(1))])
+    for table in list(tree.iter("table")):
+        _unfold(table)
     for image in tree.iter("img"):
         image.tail = (image.get("alt") or "") + (image.tail or "")
     for link in list(tree.iter("a")):
         _write_out(link)
     config = ParserConfig(css=RELAXED_CSS_PROFILE.copy(), display_links=False)
     return str(Inscriptis(tree, config).get_text())
+
+
+def _set_down(comment: Any, token: str, tag: str) -> None:
+    """Put a statement into the text: between table rows, into the nearest cell."""
+    if comment.getparent() is None:  # before or behind the document
+        return
+    if comment.getparent().tag not in ("table", "tbody", "thead", "tfoot", "tr"):
+        comment.tail = token + (comment.tail or "")
+        return
+    if re.match(r"\{%[-+]?\s*end", tag):
+        cell = next(iter(comment.xpath("preceding::td[1] | preceding::th[1]")[-1:]), None)
+        if cell is not None and len(cell):
+            cell[-1].tail = (cell[-1].tail or "") + token
+        elif cell is not None:
+            cell.text = (cell.text or "") + token
+    else:
+        cell = next(iter(comment.xpath("following::td[1] | following::th[1]")), None)
+        if cell is not None:
+            cell.text = token + (cell.text or "")
+
+
+def _unfold(table: Any) -> None:
+    """A table that is there for the layout reads from top to bottom, one with figures does not."""
+    own = table.xpath("./tr | ./*/tr")
+    cells = [cell for row in own for cell in row.xpath("./td | ./th")]
+    layout = table.get("role") == "presentation" or any(
+        child.tag in _BLOCKS for cell in cells for child in cell
+    )
+    if layout:
+        for element in (table, *table.xpath("./tbody | ./thead | ./tfoot"), *own, *cells):
+            element.tag = "div"
 
 
 def _write_out(link: Any) -> None:
@@ -76,4 +133,5 @@ def _tidy(text: str) -> str:
             "\u00a0 \t\u200c"
         )
         lines.append(f"  {bare}" if bare.startswith("* ") else bare)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    return f"{text}\n" if text else ""
