@@ -38,6 +38,7 @@ _OTHERS = (
     (b"<html", "a web page"),
     (b"<?xml", "an XML document"),
 )
+_ASCII = bytes(range(128))
 _HEAD = 65_536
 _CHUNK = 1 << 20
 _SAMPLE = 131_072
@@ -159,7 +160,8 @@ def _guess(sample: bytes) -> str:
         for encoding, alphabet, latin in _ALPHABETS
     ]
     score, encoding = max(scores, key=lambda pair: pair[0])  # the first of equals
-    if scores[0][0] > score - 0.1 and scores[0][0] > 0:
+    few = len(set(sample.translate(None, _ASCII))) <= 4
+    if scores[0][0] > score - (0.3 if few else 0.04) and scores[0][0] > 0:
         return scores[0][1]  # with few accents nobody can tell: cp1252 is what Excel writes
     if score > 0:
         return encoding
