@@ -191,6 +191,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("address_hash", name=op.f("pk_soft_bounce_streaks")),
     )
     op.create_table(
+        "submitted_forms",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_submitted_forms")),
+    )
+    op.create_table(
         "suppressions",
         sa.Column(
             "id",
@@ -220,6 +227,9 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_suppressions_address"), ["address"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_suppressions_created_at"), ["created_at"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_suppressions_reason_id"), ["reason", "id"], unique=False
         )
 
     op.create_table(

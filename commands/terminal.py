@@ -1,0 +1,165 @@
+"""What all commands share: the session, one-line refusals, JSON or aligned columns on stdout."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.orm import Session, sessionmaker
+
+from config import Settings
+from database import writing
+from domain.rendering import TemplateProblem
+from services.campaigns import Refused
+from services.users import UserProblem
+
+#: Errors whose text is meant for the person at the terminal.
+_REFUSALS = (Refused, TemplateProblem, UserProblem)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+class Nouns(AppGroup):
+    """A group of commands; what they refuse becomes one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command and translate its refusals."""
+        try:
+            return super().invoke(ctx)
+        except _REFUSALS as refusal:
+            refuse(str(refusal))
+        except (OperationalError, ProgrammingError) as error:
+            text = str(error.orig)
+            if "no such table" in text or "does not exist" in text or "no such column" in text:
+                refuse("The database lacks this version's tables. Run: python update_db_schema.py")
+            refuse(f"The database does not answer: {text}")
+
+
+def refuse(sentence: str) -> NoReturn:
+    """End the command with exit code 1 and one line."""
+    raise click.ClickException(" ".join(sentence.split()))
+
+
+def settings() -> Settings:
+    """The settings of this installation."""
+    found: Settings = current_app.extensions["bes"].settings
+    return found
+
+
+def sessions() -> sessionmaker[Session]:
+    """The factory of sessions of this installation."""
+    found: sessionmaker[Session] = current_app.extensions["bes"].sessions
+    return found
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that only reads."""
+    with sessions()() as session:
+        yield session
+
+
+@contextmanager
+def changing() -> Iterator[Session]:
+    """A session inside one writing step: all of it happens, or nothing."""
+    with sessions()() as session, writing(session):
+        yield session
+
+
+def now() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
+
+
+def person() -> str:
+    """Who did it, for the history: the account at this terminal."""
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "the command line"
+
+
+def read_text(path: str) -> str:
+    """The text of a file; `-` is stdin."""
+    try:
+        if path == "-":
+            return sys.stdin.read()
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        refuse(f"{path} cannot be read: {error.strerror}.")
+    except UnicodeDecodeError:
+        refuse(f"{path} is not UTF-8 text.")
+
+
+def existing_file(path: str) -> Path:
+    """The path of a file that can be read."""
+    found = Path(path)
+    if not found.is_file():
+        refuse(f"There is no file {path}.")
+    return found
+
+
+def answer(document: Mapping[str, Any], as_json: bool, words: str) -> None:
+    """Print the document, or the words for a person."""
+    click.echo(json.dumps(document, ensure_ascii=False) if as_json else words)
+
+
+def columns(rows: Sequence[Sequence[object]], heads: Sequence[str] = ()) -> str:
+    """Rows as aligned columns, numbers to the right; `heads` adds a line of column names."""
+    table = [[_cell(value) for value in row] for row in rows]
+    if heads:
+        table.insert(0, list(heads))
+    if not table:
+        return ""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    right = [
+        all(isinstance(row[i], int | float) for row in rows) if rows else False
+        for i in range(len(widths))
+    ]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
+        )
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(line(row) for row in table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, if stderr is a terminal; call the result with (done, total).
+
+    A total of 0 means that it is not known yet.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.length = max(total, done, 1)
+            bar.update(done - bar.pos)
+
+        yield show

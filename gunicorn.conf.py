@@ -1,0 +1,53 @@
+"""How gunicorn serves the product: `gunicorn "app:create_app()"`, with any number of workers.
+
+The scheduler runs beside the workers under a supervisor. Every worker builds its application
+after the fork, so that no database connection is shared between processes.
+"""
+
+import os
+import sys
+
+import supervisor
+from config import ConfigError, load_settings
+from launcher import first_start
+
+try:
+    _settings = load_settings()
+except ConfigError as error:
+    sys.exit(str(error))
+
+bind = f"127.0.0.1:{_settings.port}"
+workers = int(os.environ.get("WEB_CONCURRENCY", max(2, min(8, os.cpu_count() or 2))))
+worker_class = "gthread"
+threads = 8
+timeout = 120
+graceful_timeout = 10
+keepalive = 5
+max_requests = 5000  # a fresh process now and then keeps memory flat
+max_requests_jitter = 1000  # not all workers at once
+preload_app = False
+control_socket_disable = True
+accesslog = None
+
+_supervisors: list[supervisor.Handle] = []
+
+
+def on_starting(server: object) -> None:
+    """Refuse to serve over tables this version does not know."""
+    problem = first_start.schema_problem(_settings)
+    if problem:
+        sys.exit(problem)
+
+
+def when_ready(server: object) -> None:
+    """The port is ours: say where, and start what runs beside the web."""
+    for line in first_start.welcome(_settings):
+        print(line, flush=True)
+    if supervisor.children_for(_settings):
+        _supervisors.append(supervisor.Handle())
+
+
+def on_exit(server: object) -> None:
+    """The workers are gone: end the scheduler, drained, then the simulator."""
+    while _supervisors:
+        _supervisors.pop().stop()

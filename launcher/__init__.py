@@ -1,0 +1,1 @@
+"""What starts the product: installing, the first start, child processes, the sample campaign."""
