@@ -119,7 +119,7 @@ def _ids_by_message(session: Session, message_ids: Iterable[str]) -> dict[str, i
     found: dict[str, int] = {}
     for some in _chunks(message_ids):
         query = select(_ROWS.c.message_id, _ROWS.c.id).where(_ROWS.c.message_id.in_(some))
-        found.update(session.execute(query).tuples())
+        found.update((row.message_id, row.id) for row in session.execute(query))
     return found
 
 
