@@ -34,7 +34,7 @@ import hashlib
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 SIMULATOR_DOMAIN: Final = "simulator.amazonses.com"
 
@@ -71,8 +71,7 @@ API_NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One thing that happens `delay` seconds after acceptance; `detail` is its sub-type."""
 
     kind: Kind
@@ -96,9 +95,10 @@ class Mix:
 
     complaint: float = 0.0005
     auto_reply: float = 0.004
-    unsubscribe: float = 0.002
     open: float = 0.28
     """Opened by a person."""
+    unsubscribe: float = 0.002
+    """Opened, then unsubscribed by one click; part of `open`."""
     machine_open: float = 0.07
     """Opened by a machine, within a second or two of delivery."""
     click: float = 0.05
@@ -230,19 +230,23 @@ def _mixed(numbers: tuple[float, float, float, float], mix: Mix) -> tuple[Step, 
 
 def _delivered(at: float, mood: float, kind: float, mix: Mix) -> tuple[Step, ...]:
     """Delivery and what the reader does then; mood chooses one reaction."""
-    steps = [Step(Kind.DELIVERY, at)]
-    reading = at + 1 + 9 * kind
-    reactions: tuple[tuple[float, tuple[Step, ...]], ...] = (
-        (mix.complaint, (Step(Kind.COMPLAINT, reading, "abuse"),)),
-        (mix.auto_reply, (Step(Kind.BOUNCE, at + 0.5, "Transient/General"),)),
-        (mix.unsubscribe, (Step(Kind.OPEN, reading), Step(Kind.UNSUBSCRIBE, reading + 1))),
-        (mix.click, (Step(Kind.OPEN, reading), Step(Kind.CLICK, reading + 2 * kind))),
-        (mix.open - mix.click, (Step(Kind.OPEN, reading),)),
-        (mix.machine_open, (Step(Kind.OPEN, at + 0.2 + kind, "machine"),)),
-    )
-    for share, reaction in reactions:
-        mood -= share
-        if mood < 0:
-            steps.extend(reaction)
-            break
-    return tuple(steps)
+    delivery = Step(Kind.DELIVERY, at)
+    mood -= mix.complaint
+    if mood < 0:
+        return (delivery, Step(Kind.COMPLAINT, at + 1 + 9 * kind, "abuse"))
+    mood -= mix.auto_reply
+    if mood < 0:
+        return (delivery, Step(Kind.BOUNCE, at + 0.5, "Transient/General"))
+    mood -= mix.machine_open
+    if mood < 0:
+        return (delivery, Step(Kind.OPEN, at + 0.2 + kind, "machine"))
+    mood -= mix.open
+    if mood >= 0:
+        return (delivery,)
+    # A reader: mood is now below zero by a number between 0 and the share of readers.
+    reading = Step(Kind.OPEN, at + 1 + 9 * kind)
+    if mood + mix.unsubscribe > 0:
+        return (delivery, reading, Step(Kind.UNSUBSCRIBE, reading.delay + 1))
+    if mood + mix.unsubscribe + mix.click > 0:
+        return (delivery, reading, Step(Kind.CLICK, reading.delay + 2 * kind))
+    return (delivery, reading)

@@ -8,7 +8,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ses_simulator import content as contents
@@ -29,26 +29,75 @@ SANDBOX_QUOTA: Final = 200.0
 
 
 @dataclass(slots=True)
-class Draft:
-    """A checked message on its way into the outbox."""
+class Common:
+    """What all messages of a call share."""
 
     operation: str
     source: str
-    to: tuple[str, ...]
-    cc: tuple[str, ...]
-    bcc: tuple[str, ...]
     reply_to: tuple[str, ...]
-    subject: str
-    headers: tuple[tuple[str, str], ...]
-    content_type: str
-    tags: dict[str, str]
     configuration_set: str
     opens: bool
     clicks: bool
-    page: Callable[[], str]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A checked message on its way into the outbox."""
+
+    common: Common
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    bcc: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...]
+    tags: dict[str, str]
+    subject: str = ""
+    content_type: str = ""
+    page: Callable[[], str] | None = None
     """The HTML, rendered only if someone clicks in it."""
     failure: str = ""
     malicious: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An inline template with what is needed of it for every recipient."""
+
+    subject: str
+    html: str
+    content_type: str
+    body_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, parts: Mapping[str, str]) -> Template:
+        """From TemplateContent."""
+        page, text = parts.get("Html", ""), parts.get("Text", "")
+        names = templating.names(page) + templating.names(text)
+        content_type = _content_type(page, text)
+        return cls(parts.get("Subject", ""), page, content_type, tuple(dict.fromkeys(names)))
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """The defaults of a bulk call."""
+
+    common: Common
+    headers: tuple[tuple[str, str], ...]
+    tags: dict[str, str]
+    template: Template
+    data: dict[str, Any]
+
+
+def common_of(operation: str, call: Mapping[str, Any]) -> Common:
+    """The shared part of a SendEmail or SendBulkEmail call."""
+    tracking = call.get("ConfigurationOverrides", {}).get("Tracking", {})
+    return Common(
+        operation=operation,
+        source=call.get("FromEmailAddress") or "",
+        reply_to=tuple(call.get("ReplyToAddresses") or ()),
+        configuration_set=call.get("ConfigurationSetName") or "",
+        opens=tracking.get("OpenTrackingEnabled") != "DISABLED",
+        clicks=tracking.get("ClickTrackingEnabled") != "DISABLED",
+    )
 
 
 def message_id() -> str:
@@ -172,7 +221,7 @@ class Sending:
         if not draft.to + draft.cc + draft.bcc:
             raise submissions.bad_request("Missing required parameter: Destination")
         self._check_identities(region, draft)
-        self._check_configuration_set(region, draft.configuration_set)
+        self._check_configuration_set(region, draft.common.configuration_set)
         block, place = self._world.outbox.store(body)
         return {"MessageId": self._accept(region, draft, request.received, block, place, 0)}
 
@@ -180,25 +229,9 @@ class Sending:
         self, region: Region, body: bytes, call: Mapping[str, Any]
     ) -> tuple[Draft, bytes]:
         content = call.get("Content") or {}
-        source = call.get("FromEmailAddress")
         to, cc, bcc = submissions.destination(call.get("Destination") or {})
-        tracking = call.get("ConfigurationOverrides", {}).get("Tracking", {})
-        draft = Draft(
-            operation="SendEmail",
-            source=source or "",
-            to=to,
-            cc=cc,
-            bcc=bcc,
-            reply_to=tuple(call.get("ReplyToAddresses") or ()),
-            subject="",
-            headers=(),
-            content_type="",
-            tags=submissions.tags(call.get("EmailTags")),
-            configuration_set=call.get("ConfigurationSetName") or "",
-            opens=tracking.get("OpenTrackingEnabled") != "DISABLED",
-            clicks=tracking.get("ClickTrackingEnabled") != "DISABLED",
-            page=str,
-        )
+        common = common_of("SendEmail", call)
+        draft = Draft(common, to, cc, bcc, (), submissions.tags(call.get("EmailTags")))
         if "Simple" in content:
             _fill_simple(draft, content["Simple"])
         elif "Raw" in content:
@@ -207,10 +240,11 @@ class Sending:
             template = content["Template"]
             body = _with_template(region, template, body, call)
             data = _data(template.get("TemplateData"))
-            _fill_template(draft, template, template["TemplateContent"], data)
+            draft.headers = submissions.headers(template.get("Headers"))
+            _fill_template(draft, Template.of(template["TemplateContent"]), data)
         else:
             raise submissions.bad_request("Missing required parameter: Content")
-        draft.source = submissions.sender(draft.source)
+        common.source = submissions.sender(common.source)
         return draft, body
 
     def _bulk(self, region: Region, request: Request, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,73 +256,59 @@ class Sending:
             raise submissions.bad_request(
                 f"Too many bulk email entries: {len(entries)} > {submissions.MAX_ENTRIES}."
             )
-        source = submissions.sender(call.get("FromEmailAddress"))
-        if not self._is_verified(source):
-            raise self._not_verified(region, [bare_address(source)])
-        body = request.body
+        common = common_of("SendBulkEmail", call)
+        submissions.sender(common.source)
+        if not self._is_verified(common.source):
+            raise self._not_verified(region, [bare_address(common.source)])
         try:
-            name = call.get("ConfigurationSetName") or ""
-            self._check_configuration_set(region, name)
-            body = _with_template(region, template, body, call)
+            self._check_configuration_set(region, common.configuration_set)
+            body = _with_template(region, template, request.body, call)
         except AwsError as error:
             return {"BulkEmailEntryResults": [_entry_error(error)] * len(entries)}
-        tracking = call.get("ConfigurationOverrides", {}).get("Tracking", {})
-        common = Draft(
-            operation="SendBulkEmail",
-            source=source,
-            to=(),
-            cc=(),
-            bcc=(),
-            reply_to=tuple(call.get("ReplyToAddresses") or ()),
-            subject="",
+        bulk = Bulk(
+            common=common,
             headers=submissions.headers(template.get("Headers")),
-            content_type="",
             tags=submissions.tags(call.get("DefaultEmailTags")),
-            configuration_set=name,
-            opens=tracking.get("OpenTrackingEnabled") != "DISABLED",
-            clicks=tracking.get("ClickTrackingEnabled") != "DISABLED",
-            page=str,
+            template=Template.of(template["TemplateContent"]),
+            data=_data(template.get("TemplateData")),
         )
         block, place = self._world.outbox.store(body)
         results = []
         for index, entry in enumerate(entries):
             try:
-                draft = self._entry_draft(region, common, template, entry)
+                draft = self._entry_draft(region, bulk, entry)
                 result = self._accept(region, draft, request.received, block, place, index)
                 results.append({"Status": "SUCCESS", "MessageId": result})
             except AwsError as error:
                 results.append(_entry_error(error))
         return {"BulkEmailEntryResults": results}
 
-    def _entry_draft(
-        self,
-        region: Region,
-        common: Draft,
-        template: Mapping[str, Any],
-        entry: Mapping[str, Any],
-    ) -> Draft:
+    def _entry_draft(self, region: Region, bulk: Bulk, entry: Mapping[str, Any]) -> Draft:
         to, cc, bcc = submissions.destination(entry.get("Destination") or {})
-        if not to + cc + bcc:
+        recipients = to + cc + bcc
+        if not recipients:
             raise submissions.bad_request("Missing required parameter: Destination")
         fault = self._world.faults.entry_error
-        if fault.fires([*to, *cc, *bcc], self._world.random):
+        if fault.fires(recipients, self._world.random):
             raise AwsError(fault.status or "TRANSIENT_FAILURE", "The entry failed.")
-        try:
-            data = contents.bulk_data(template, entry)
-        except ValueError as error:
-            raise submissions.bad_request(f"Template data is invalid: {error}") from None
-        draft = replace(common, to=to, cc=cc, bcc=bcc)
-        own = entry.get("ReplacementHeaders")
-        if own:
-            draft.headers = submissions.replaced_headers(draft.headers, submissions.headers(own))
-        own = entry.get("ReplacementTags")
-        if own:
-            draft.tags = {**draft.tags, **submissions.tags(own)}
+        quota = self.limits()[1]
+        if quota >= 0 and self.used(region) + 1 > quota:
+            raise AwsError("ACCOUNT_DAILY_QUOTA_EXCEEDED", _QUOTA)
+        replacement = entry.get("ReplacementEmailContent", {}).get("ReplacementTemplate", {})
+        data = _data(replacement.get("ReplacementTemplateData"))
+        headers = entry.get("ReplacementHeaders")
+        tags = entry.get("ReplacementTags")
+        draft = Draft(
+            bulk.common,
+            to,
+            cc,
+            bcc,
+            submissions.replaced_headers(bulk.headers, submissions.headers(headers)),
+            {**bulk.tags, **submissions.tags(tags)} if tags else bulk.tags,
+        )
         if self._world.faults.sandbox:
             self._check_identities(region, draft)
-        if self.limits()[1] >= 0 and self.used(region) + 1 > self.limits()[1]:
-            raise AwsError("ACCOUNT_DAILY_QUOTA_EXCEEDED", _QUOTA)
-        _fill_template(draft, template, template["TemplateContent"], data)
+        _fill_template(draft, bulk.template, {**bulk.data, **data} if bulk.data else data)
         return draft
 
     def _check_configuration_set(self, region: Region, name: str) -> None:
@@ -303,7 +323,8 @@ class Sending:
             )
 
     def _check_identities(self, region: Region, draft: Draft) -> None:
-        failed = [] if self._is_verified(draft.source) else [bare_address(draft.source)]
+        source = draft.common.source
+        failed = [] if self._is_verified(source) else [bare_address(source)]
         if self._world.faults.sandbox:
             for recipient in draft.to + draft.cc + draft.bcc:
                 address = bare_address(recipient)
@@ -333,17 +354,17 @@ class Sending:
             received=received,
             region=region.name,
             message_id=message_id(),
-            operation=draft.operation,
-            source=draft.source,
+            operation=draft.common.operation,
+            source=draft.common.source,
             to=draft.to,
             cc=draft.cc,
             bcc=draft.bcc,
-            reply_to=draft.reply_to,
+            reply_to=draft.common.reply_to,
             subject=draft.subject,
             headers=draft.headers,
             content_type=draft.content_type,
             tags=draft.tags,
-            configuration_set=draft.configuration_set,
+            configuration_set=draft.common.configuration_set,
             block=block,
             place=place,
             entry=entry,
@@ -368,11 +389,14 @@ class Sending:
         self, region: Region, draft: Draft, addresses: tuple[str, ...]
     ) -> list[tuple[Step, tuple[str, ...]]]:
         """What happens to whom; bounces of one kind are told in one event."""
+        if len(addresses) == 1:
+            planned = (self._tracked(draft, s) for s in self._plan(region, draft, addresses[0]))
+            return [(step, addresses) for step in planned if step is not None]
         together: dict[Step, tuple[str, ...]] = {}
         steps: list[tuple[Step, tuple[str, ...]]] = []
         for address in addresses:
-            for planned in self._plan(region, draft, address):
-                step = self._tracked(draft, planned)
+            for outcome in self._plan(region, draft, address):
+                step = self._tracked(draft, outcome)
                 if step is None:
                     continue
                 if step.kind is Kind.BOUNCE:
@@ -391,7 +415,7 @@ class Sending:
         return plan(address, self._world.options.mix)
 
     def _reasons(self, region: Region, draft: Draft) -> Sequence[str]:
-        named = region.configuration_sets.get(draft.configuration_set)
+        named = region.configuration_sets.get(draft.common.configuration_set)
         own = named.options.get("SuppressionOptions") if named else None
         reasons: Sequence[str] = (own or {}).get("SuppressedReasons", region.suppressed_reasons)
         return reasons
@@ -399,10 +423,12 @@ class Sending:
     def _tracked(self, draft: Draft, step: Step) -> Step | None:
         """Opens and clicks as far as the mail is tracked; a click on one of its links."""
         if step.kind is Kind.OPEN:
-            return step if draft.opens and draft.page is not str else None
+            return step if draft.common.opens and draft.page else None
         if step.kind is not Kind.CLICK:
             return step
-        links = contents.tracked_links(draft.page()) if draft.clicks else []
+        if draft.page is None or not draft.common.clicks:
+            return None
+        links = contents.tracked_links(draft.page())
         if not links:
             return None
         url, link_tags = links[zlib.crc32("".join(draft.to).encode()) % len(links)]
@@ -433,7 +459,7 @@ def _fill_raw(draft: Draft, raw: Mapping[str, Any]) -> None:
     data = base64.b64decode(raw.get("Data", ""))
     message = contents.parse_mime(data)
     content = contents.of_mime(message)
-    draft.source = draft.source or str(message["From"] or "")
+    draft.common.source = draft.common.source or str(message["From"] or "")
     if not draft.to + draft.cc + draft.bcc:
         listed = {
             name: [str(a) for a in message[name].addresses] if message[name] else []
@@ -463,26 +489,18 @@ def _fill_raw(draft: Draft, raw: Mapping[str, Any]) -> None:
         draft.page = lambda: content.html
 
 
-def _fill_template(
-    draft: Draft,
-    template: Mapping[str, Any],
-    parts: Mapping[str, str],
-    data: Mapping[str, Any],
-) -> None:
-    if draft.operation == "SendEmail":
-        draft.headers = submissions.headers(template.get("Headers"))
-    page, text = parts.get("Html", ""), parts.get("Text", "")
-    draft.content_type = _content_type(page, text)
+def _fill_template(draft: Draft, template: Template, data: Mapping[str, Any]) -> None:
+    draft.content_type = template.content_type
     try:
-        for part in (page, text):
-            for name in templating.names(part):
+        for name in template.body_names:
+            if name not in data:
                 templating.value_of(name, data)
-        draft.subject = templating.render(parts.get("Subject", ""), data)
+        draft.subject = templating.render(template.subject, data)
     except templating.MissingAttribute as missing:
         draft.failure = str(missing)
         return
-    if page:
-        draft.page = lambda: templating.render(page, data)
+    if template.html:
+        draft.page = lambda: templating.render(template.html, data)
 
 
 def _content_type(page: str, text: str) -> str:

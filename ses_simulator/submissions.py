@@ -29,8 +29,20 @@ _TAG: Final = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 _HEADER_NAME: Final = re.compile(r"[!-9;-@A-~]{1,126}")
 _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]{1,995}")
 _FORBIDDEN_HEADERS: Final = frozenset(
-    "bcc cc content-disposition content-type date from message-id mime-version reply-to "
-    "return-path subject to".split()
+    {
+        "bcc",
+        "cc",
+        "content-disposition",
+        "content-type",
+        "date",
+        "from",
+        "message-id",
+        "mime-version",
+        "reply-to",
+        "return-path",
+        "subject",
+        "to",
+    }
 )
 
 
@@ -95,8 +107,10 @@ def tags(value: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
 
 def headers(value: Sequence[Mapping[str, str]] | None) -> tuple[tuple[str, str], ...]:
     """Custom headers, checked."""
+    if not value:
+        return ()
     found = []
-    for header in value or ():
+    for header in value:
         name, content = header.get("Name", ""), header.get("Value", "")
         if not _HEADER_NAME.fullmatch(name):
             raise bad_request(f"Invalid header name: {name}")
