@@ -74,9 +74,7 @@ def of_template(template: Mapping[str, str], data: Mapping[str, Any]) -> Content
 
 def parse_mime(raw: bytes) -> EmailMessage:
     """A MIME message."""
-    message = message_from_bytes(raw, policy=policy.SMTP)
-    assert isinstance(message, EmailMessage)
-    return message
+    return message_from_bytes(raw, policy=policy.SMTP)
 
 
 def of_mime(message: EmailMessage) -> Content:

@@ -1,5 +1,8 @@
 """Looking into the simulator and switching its faults: everything under `/_sim/`.
 
+The pages for people are in `pages.py`. For programs:
+
+
 - `GET /_sim/outbox.json`: kept mails, newest first; `to`, `tag=name:value`, `q`, `message_id`,
   `before` (sequence), `limit` (1000), `bodies=1`, `counts=1` (mails per address, of all mails)
 - `GET /_sim/counts.json`: mails per address of all mails, and those with more than one
@@ -7,7 +10,7 @@
 - `GET /_sim/mails/ID.json`, `/html`, `/text`, `/source`; `POST /_sim/mails/ID/events` makes
   something happen to a mail (`{"kind": "Bounce", "detail": "Permanent/General"}`)
 - `GET|PUT|POST|DELETE /_sim/faults`: all, replace, change some, none
-- `POST /_sim/reset`, `GET /_sim/stats`
+- `POST /_sim/reset` (`keep=faults` leaves those), `GET /_sim/stats`
 - `GET /_sim/certificate` and `/_sim/certificates/FILE`: the certificate that signs SNS messages
 """
 
@@ -24,6 +27,7 @@ from ses_simulator.events import timestamp
 from ses_simulator.http_server import Request, Response
 from ses_simulator.outbox import Mail, bare_address
 from ses_simulator.outcomes import Kind
+from ses_simulator.pages import Pages
 from ses_simulator.publisher import Publisher
 from ses_simulator.world import World
 
@@ -31,7 +35,8 @@ _MAIL_PATH: Final = re.compile(r"/_sim/mails/([^/]+?)(?:\.json|/(html|text|sourc
 # What is shown of a mail can run nothing and load nothing but pictures and styles.
 _MAIL_POLICY: Final = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; "
-    "img-src http: https: data:; style-src 'unsafe-inline' http: https:; font-src http: https: data:"
+    "img-src http: https: data:; style-src 'unsafe-inline' http: https:; "
+    "font-src http: https: data:"
 )
 
 
@@ -68,11 +73,12 @@ def mail_document(mail: Mail, bodies: bool = False) -> dict[str, Any]:
 
 
 class Control:
-    """Dispatches what is under `/_sim/`, pages aside."""
+    """Dispatches what is under `/_sim/`."""
 
     def __init__(self, world: World, publisher: Publisher) -> None:
         self._world = world
         self._publisher = publisher
+        self._pages = Pages(world)
         self._routes: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "/_sim/outbox.json"): self._outbox,
             ("GET", "/_sim/counts.json"): self._counts,
@@ -98,7 +104,9 @@ class Control:
                 return self._certificate(request)
             return as_json({"error": "no such certificate"}, 404)
         found = _MAIL_PATH.fullmatch(request.path)
-        return self._mail(request, unquote(found[1]), found[2]) if found else None
+        if found:
+            return self._mail(request, unquote(found[1]), found[2])
+        return self._pages.handle(request)
 
     def stats(self) -> dict[str, Any]:
         """Counters, backlogs and queue depths."""
@@ -195,8 +203,10 @@ class Control:
         self._world.faults.clear()
         return as_json(self._world.faults.as_json())
 
-    def _reset(self, _request: Request) -> Response:
-        self._world.reset()
+    def _reset(self, request: Request) -> Response:
+        self._world.reset(keep_faults=request.parameters.get("keep") == "faults")
+        if _is_form(request):
+            return Response(303, headers=(("location", "/_sim/outbox"),))
         return as_json({"reset": True})
 
     def _certificate(self, _request: Request) -> Response:
@@ -222,14 +232,18 @@ class Control:
 
     def _event(self, request: Request, mail: Mail) -> Response:
         """From JSON or from the form of the outbox page, which is sent back to it."""
-        form = request.headers.get("content-type", "").startswith("application/x-www-form")
+        form = _is_form(request)
         try:
-            wanted = dict(parse_qsl(request.body.decode())) if form else json.loads(request.body)
-            kind = Kind(wanted["kind"])
+            if form:
+                answer = dict(parse_qsl(request.body.decode()))["answer"]
+                name, _, detail = answer.partition(" ")
+            else:
+                wanted = json.loads(request.body)
+                name, detail = wanted["kind"], str(wanted.get("detail", ""))
+            kind = Kind(name)
         except (ValueError, KeyError, TypeError) as error:
             return as_json({"error": f"no such event: {error}"}, 400)
         recipients = tuple(map(bare_address, mail.recipients))
-        detail = str(wanted.get("detail", ""))
         if kind is Kind.CLICK and not detail:
             links = contents.tracked_links(contents.of_mail(mail).html)
             detail = "\n".join(links[0]) if links else "https://example.com/"
@@ -238,6 +252,10 @@ class Control:
             back = ("location", f"/_sim/outbox?id={mail.message_id}")
             return Response(303, headers=(back,))
         return as_json(mail_document(mail))
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("application/x-www-form")
 
 
 def _same_origin(request: Request) -> bool:

@@ -30,13 +30,17 @@ _DIAGNOSTICS: Final = {
     "Permanent/NoEmail": ("5.1.1", "smtp; 550 5.1.1 The email account does not exist"),
     "Permanent/Suppressed": (
         "5.1.1",
-        "Amazon SES has suppressed sending to this address because it has a recent history of "
-        "bouncing as an invalid address.",
+        (
+            "Amazon SES has suppressed sending to this address because it has a recent history "
+            "of bouncing as an invalid address."
+        ),
     ),
     "Permanent/OnAccountSuppressionList": (
         "5.1.1",
-        "Amazon SES did not send the message to this address because it is on the suppression "
-        "list for your account.",
+        (
+            "Amazon SES did not send the message to this address because it is on the "
+            "suppression list for your account."
+        ),
     ),
     "Transient/General": ("4.0.0", "smtp; 421 4.3.2 Service temporarily unavailable"),
     "Transient/MailboxFull": ("5.2.2", "smtp; 552 5.2.2 Mailbox full"),

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 from urllib.parse import parse_qsl
 
 MAX_HEAD: Final = 65_536
@@ -61,6 +61,8 @@ class Response:
         return "\r\n".join(lines).encode("latin-1") + self.body
 
 
+Head = tuple[str, str, str, dict[str, str]]
+"""Method, path, query and headers."""
 Handler = Callable[[Request], Response | Awaitable[Response]]
 
 
@@ -68,7 +70,7 @@ class BadRequest(Exception):
     """The bytes are no request that we read: answered 400, then closed."""
 
 
-def parse_head(head: bytes) -> tuple[str, str, str, dict[str, str]]:
+def parse_head(head: bytes) -> Head:
     """Method, path, query and headers (names in lower case) of a request head."""
     lines = head.decode("latin-1").split("\r\n")
     try:
@@ -91,7 +93,7 @@ class HttpConnection(asyncio.Protocol):
         self._handler = handler
         self._connections = connections
         self._buffer = bytearray()
-        self._head: tuple[str, str, str, dict[str, str]] | None = None
+        self._head: Head | None = None
         self._length = 0
         self._busy = False
         self._task: asyncio.Future[Response] | None = None
@@ -99,8 +101,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the connection."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -126,34 +127,32 @@ class HttpConnection(asyncio.Protocol):
 
     def _advance(self) -> None:
         while not self._busy and self._transport is not None:
-            if self._head is None and not self._read_head():
-                return
-            assert self._head is not None
-            if len(self._buffer) < self._length:
+            head = self._head = self._head or self._read_head()
+            if head is None or len(self._buffer) < self._length:
                 return
             body = bytes(self._buffer[: self._length])
             del self._buffer[: self._length]
-            request = Request(*self._head, body=body, received=time.time())
+            request = Request(*head, body=body, received=time.time())
             self._head = None
             self._busy = True
             self._answer(request)
 
-    def _read_head(self) -> bool:
+    def _read_head(self) -> Head | None:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > MAX_HEAD:
                 raise BadRequest("head too long")
-            return False
-        self._head = parse_head(bytes(self._buffer[:end]))
+            return None
+        head = parse_head(bytes(self._buffer[:end]))
         del self._buffer[: end + 4]
-        headers = self._head[3]
+        headers = head[3]
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdigit() or int(length) > MAX_BODY:
             raise BadRequest("length")
         self._length = int(length)
         if headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return True
+        return head
 
     def _answer(self, request: Request) -> None:
         result = self._handler(request)

@@ -72,7 +72,8 @@ class Simulator:
 
     def call(self, what: Callable[[], T]) -> T:
         """Run `what` on the simulator's thread and return its result."""
-        assert self._loop is not None
+        if self._loop is None:
+            raise RuntimeError("the simulator is not running")
         result: Future[T] = Future()
 
         def run() -> None:

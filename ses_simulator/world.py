@@ -121,9 +121,10 @@ class World:
         if queue is not None:
             queue.send(message, 0)
 
-    def reset(self) -> None:
+    def reset(self, keep_faults: bool = False) -> None:
         """Forget mails, events, messages, suppressions, faults; keep what was set up."""
-        self.faults.clear()
+        if not keep_faults:
+            self.faults.clear()
         self.outbox.clear()
         self.timeline.clear()
         self.webhooks.clear()
