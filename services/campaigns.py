@@ -18,6 +18,7 @@ from domain.rendering import compile_mail
 from domain.statuses import CampaignStatus, Fact, RecipientStatus
 from domain.text_part import text_from_html
 from models import Campaign, CampaignCounters, RateSample, Recipient
+from services import guard
 from services.ledger import add_counters, read_counters
 
 #: States in which the content and the audience may still change.
@@ -253,6 +254,8 @@ def resume(session: Session, campaign_id: int, now: datetime) -> Campaign:
     campaign = lock_campaign(session, campaign_id)
     if campaign.status is not CampaignStatus.PAUSED:
         raise Refused(f"This campaign is {campaign.status}: only a paused one can be resumed.")
+    if campaign.reason_code == guard.CODE:
+        guard.overrule(session, campaign_id)  # or it would be paused again at once
     still_to_come = campaign.scheduled_at is not None and campaign.scheduled_at > now
     _set_status(campaign, CampaignStatus.SCHEDULED if still_to_come else CampaignStatus.SENDING)
     campaign.updated_at = now

@@ -15,11 +15,10 @@ from sqlalchemy.orm import Session
 
 import rate_limiter
 from config import Settings
-from domain.pacing import Outlook, finish_time
 from domain.statuses import REPORT_WAIT_SECONDS, CampaignStatus, JobKind, Verdict
-from domain.windows import parse_window
 from models import Campaign, Job, RateSample, Recipient, Suppression, TestMail
 from services.campaigns import RATE_SLOT_SECONDS, current_rate
+from services.quota import finish_estimate
 
 #: The curve of the rate covers this many slots of RATE_SLOT_SECONDS.
 CURVE_SLOTS = 60
@@ -64,60 +63,29 @@ class Audience:
 def pace(
     session: Session,
     campaign: Campaign,
-    remaining: int,
     settings: Settings,
     now: datetime,
     *,
     start: datetime | None = None,
 ) -> Pace:
-    """The pace of a campaign with `remaining` mails to go, from `start` (now unless told)."""
+    """The pace of a campaign that goes on now, or from `start` on."""
     bucket = rate_limiter.read(session)
-    allowed = bucket.pace.rate if bucket and bucket.account_read_at else None
-    shared = settings.max_emails_per_second if allowed is None else allowed
-    limit, reason = shared, f"MAX_EMAILS_PER_SECOND is {settings.max_emails_per_second:g}."
-    if bucket and bucket.rate_reason:
-        reason = bucket.rate_reason
-    if campaign.cap_per_second and campaign.cap_per_second < shared:
-        limit, reason = campaign.cap_per_second, "The campaign’s own limit."
+    limit, reason = settings.max_emails_per_second, ""
+    if bucket and bucket.account_read_at:
+        limit, reason = bucket.pace.rate, bucket.rate_reason or ""
+    if campaign.cap_per_second and campaign.cap_per_second < limit:
+        limit, reason = campaign.cap_per_second, "This is the campaign’s own limit."
     rate = current_rate(session, campaign.id, now)
-    expected = rate if rate > 0 and start is None else limit / _sharers(session, campaign)
-    quota_left = bucket.quota_left(settings.ses_quota_reserve_percent) if bucket else None
-    outlook = Outlook(
-        rate=expected,
-        quota_left=quota_left,
-        quota_per_day=_quota_per_day(bucket, settings),
-        batch_size=campaign.batch_size,
-        batch_pause_seconds=campaign.batch_pause_seconds,
-        window=parse_window(
-            campaign.window_days, campaign.window_start, campaign.window_end, campaign.window_zone
-        ),
-    )
     begins = max(moment for moment in (now, start, campaign.waiting_until) if moment)
+    measured = rate if rate > 0 and start is None else None
     return Pace(
         rate=rate,
         curve=_curve(session, campaign.id, now),
         limit=limit,
-        limit_reason=reason,
-        finishes_at=finish_time(begins, remaining, outlook),
-        quota_left=quota_left,
+        limit_reason=reason or f"MAX_EMAILS_PER_SECOND is {settings.max_emails_per_second:g}.",
+        finishes_at=finish_estimate(session, campaign, settings, begins, rate=measured),
+        quota_left=bucket.quota_left(settings.ses_quota_reserve_percent) if bucket else None,
     )
-
-
-def _quota_per_day(bucket: rate_limiter.BucketState | None, settings: Settings) -> int | None:
-    daily = bucket.limits.max_24_hour_send if bucket else None
-    if daily is None or daily < 0:
-        return None
-    return int(daily * (1 - settings.ses_quota_reserve_percent / 100))
-
-
-def _sharers(session: Session, campaign: Campaign) -> int:
-    """Campaigns that share the permits with this one, itself included."""
-    others = session.scalar(
-        select(func.count())
-        .select_from(Campaign)
-        .where(Campaign.status == CampaignStatus.SENDING, Campaign.id != campaign.id)
-    )
-    return 1 + (others or 0)
 
 
 def _curve(session: Session, campaign_id: int, now: datetime) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
@@ -18,7 +18,8 @@ from wtforms.validators import DataRequired, ValidationError
 from database import writing
 from domain.schedule import UnknownZone, moment_of, zone_names
 from models import Campaign
-from services import campaigns, progress
+from services import campaigns, doubt, progress
+from services import retry as retries
 from services.ledger import read_counters
 from web import once
 from web.context import now, zone
@@ -53,7 +54,7 @@ def _decision(campaign: Campaign, start: datetime | None = None) -> dict[str, ob
     """The figures of the decision to send: who, who not, until when, at what cost."""
     counters = read_counters(session(), campaign.id)
     audience = progress.audience(session(), campaign, counters)
-    pace = progress.pace(session(), campaign, audience.receives, settings(), now(), start=start)
+    pace = progress.pace(session(), campaign, settings(), now(), start=start)
     return {
         "campaign": campaign,
         "audience": audience,
@@ -193,3 +194,61 @@ def delete(campaign_id: int) -> str | Response:
         campaigns.delete_draft(db, campaign_id)
     flash(f"The draft “{name}” with {count(recipients, 'recipient')} was deleted.")
     return redirect(url_for("campaigns.index"), code=303)
+
+
+@blueprint.route("/retry", methods=["GET", "POST"])
+def retry(campaign_id: int) -> str | Response:
+    """Choose which failures to try again; what reached a mailbox is never among them."""
+    campaign = campaigns.get_campaign(session(), campaign_id)
+    classes = retries.failed_classes(session(), campaign_id)
+    if request.method == "GET":
+        return render_template("campaigns/retry.html", campaign=campaign, classes=classes)
+    chosen = request.form.getlist("reason")
+    total, part = 0, 1
+    while chosen and part:
+        with writing(session()) as db:
+            part = retries.retry_failed(db, campaign_id, chosen, now(), current_user.email)
+        total += part
+    if total:
+        flash(f"{count(total, 'recipient')} back in the queue.")
+    else:
+        flash("Nothing was retried: choose at least one kind of failure.", "error")
+    return _page_of(campaign_id)
+
+
+@blueprint.get("/doubt/again")
+def confirm_again(campaign_id: int) -> str:
+    """What sending a mail in doubt again risks, before it is done."""
+    campaign = campaigns.get_campaign(session(), campaign_id)
+    chosen = request.args.get("recipient", type=int)
+    rows = [row for row in _doubtful(campaign_id) if chosen is None or row.id == chosen]
+    return render_template(
+        "campaigns/again.html", campaign=campaign, rows=rows, recipient=chosen or ""
+    )
+
+
+@blueprint.post("/doubt/<decision>")
+def settle(campaign_id: int, decision: str) -> Response:
+    """A person decides about mails in doubt: all of them, or the one named."""
+    chosen = request.form.get("recipient", type=int)
+    ids = None if chosen is None else [chosen]
+    by = current_user.email
+    with writing(session()) as db:
+        if decision == "unsent" and ids is None:
+            settled = doubt.send_presumed_unsent(db, campaign_id, now(), by)
+        elif decision in ("unsent", "again"):
+            settled = doubt.send_again(db, campaign_id, ids, now(), by)
+        elif decision == "sent":
+            settled = doubt.treat_as_sent(db, campaign_id, ids, now(), by)
+        else:
+            abort(404)
+    if settled:
+        done = "taken for sent" if decision == "sent" else "back in the queue"
+        flash(f"{count(settled, 'mail')} {done}.")
+    else:
+        flash("Nothing to decide any more: an event from SES has settled it.")
+    return _page_of(campaign_id)
+
+
+def _doubtful(campaign_id: int) -> list[doubt.InDoubt]:
+    return doubt.rows_in_doubt(session(), campaign_id, limit=1000)

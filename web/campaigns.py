@@ -106,7 +106,6 @@ def page_of(campaign_id: int) -> dict[str, Any]:
     counters = read_counters(session(), campaign_id)
     counts = [(status, counters[status.value]) for status in BAR_ORDER]
     open_rows = sum(counters[status.value] for status in _OPEN)
-    remaining = counters["pending"] + counters["sending"]
     start = campaign.scheduled_at if campaign.status is CampaignStatus.SCHEDULED else None
     jobs = _jobs(campaign_id)
     editable = campaign.status in campaigns.EDITABLE
@@ -119,7 +118,7 @@ def page_of(campaign_id: int) -> dict[str, Any]:
         "counts": counts,
         "counts_sentence": _sentence(counts),
         "progress": Progress(counters["total"] - open_rows, counters["total"]),
-        "pace": progress.pace(session(), campaign, remaining, settings(), now(), start=start),
+        "pace": progress.pace(session(), campaign, settings(), now(), start=start),
         "problems": campaigns.launch_problems(session(), campaign, settings()) if editable else [],
         "stopped_itself": campaign.paused_by == THE_PRODUCT,
         "scheduled_local": _scheduled_local(campaign),

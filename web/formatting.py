@@ -299,6 +299,12 @@ def moment(value: datetime, zone: ZoneInfo, now: datetime) -> str:
     return clock(value, zone) if named == "today" else f"{named}, {clock(value, zone)}"
 
 
+def log_time(value: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """A time in a log: with seconds when it is today, with its day otherwise."""
+    named = day(value, zone, now)
+    return clock(value, zone, seconds=True) if named == "today" else f"{named} {clock(value, zone)}"
+
+
 def long_day(value: datetime, zone: ZoneInfo) -> str:
     """A whole date: Tuesday, 14 October 2025, 10:46."""
     local = value.astimezone(zone)

@@ -12,8 +12,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.statuses import CampaignStatus, EventStatus, RecipientStatus
-from models import Bucket, Campaign, CampaignCounters, DeadLetter, Event, Worker
-from web.context import now
+from models import Bucket, Campaign, CampaignCounters, DeadLetter, Event
+from services import workers
 from web.database import session, settings
 
 blueprint = Blueprint("health", __name__)
@@ -29,14 +29,14 @@ def healthz() -> Response:
 def readyz() -> tuple[Response, int]:
     """503 when the database or its schema cannot serve; the scheduler's age is only told."""
     try:
-        seen = session().scalar(select(func.max(Worker.seen_at)))
+        age = workers.age_seconds(session())
         session().execute(text("SELECT 1 FROM recipients LIMIT 1"))
         session().execute(select(Bucket.rate).limit(1))
     except SQLAlchemyError as error:
         session().rollback()
         return jsonify(status="unavailable", reason=type(error).__name__), 503
-    age = round((now() - seen).total_seconds(), 1) if seen else None
-    return jsonify(status="ok", scheduler_age_seconds=age), 200
+    told = None if age is None else round(age, 1)
+    return jsonify(status="ok", scheduler_age_seconds=told), 200
 
 
 @blueprint.get("/metrics")
@@ -120,8 +120,9 @@ def _events() -> GaugeMetricFamily:
 
 
 def _scheduler() -> GaugeMetricFamily:
-    seen = session().scalar(select(func.max(Worker.seen_at)))
-    age = (now() - seen).total_seconds() if seen else float("nan")
+    age = workers.age_seconds(session())
     return GaugeMetricFamily(
-        "bes_scheduler_age_seconds", "Seconds since a scheduler was last seen", value=age
+        "bes_scheduler_age_seconds",
+        "Seconds since a scheduler was last seen",
+        value=float("nan") if age is None else age,
     )
