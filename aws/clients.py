@@ -97,6 +97,13 @@ class AwsClients:
             ca_bundle=str(bundle or get_cert_path(True)),
         )
 
+    def close(self) -> None:
+        """Close the pooled connections of every client."""
+        with self._lock:
+            for client in self._made.values():
+                client.close()
+            self._made.clear()
+
     @property
     def destination(self) -> MailDestination:
         """Where mails go by the endpoint that was really resolved."""
