@@ -24,17 +24,29 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import rate_limiter
 from aws.clients import AwsClients
+from aws.topology import read_queue
 from config import ConfigError, Settings, load_settings
 from database import make_engine, make_sessions, writing
 from email_service import make_email_service
+from sender import account, children
+from sender.children import SenderProcesses
+from sender.clocks import boottime
+from sender.doubt_watch import DoubtWatch
 from sender.engine import SendEngine
 from sender.housekeeping import Housekeeping
-from services import workers
+from sender.idle import IdleWatch
+from services import test_mails, workers
 
 logger = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 1.0
+_ACCOUNT_SECONDS = 5.0
+_IDLE_LOOK_SECONDS = 1.0
+#: A child has drained by then, or never will (seconds; DESIGN section 8: within 15 s).
+_CHILD_SECONDS = 14.0
+#: Exit code of `--until-idle` when a campaign was paused by an error.
+PAUSED_BY_ERROR = 3
 
 
 def worker_name() -> str:
@@ -43,18 +55,27 @@ def worker_name() -> str:
 
 
 class Scheduler:
-    """The threads of one process."""
+    """The threads of one process. With `only_sends` it is a helper of another scheduler."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        *,
+        only_sends: bool = False,
+        processes: SenderProcesses | None = None,
+    ) -> None:
         self.settings = settings
         self.sessions: sessionmaker[Session] = make_sessions(engine)
         self.worker = worker_name()
         self.stop = threading.Event()
         self.clients = AwsClients(settings)
-        self.engine = SendEngine(
-            settings, self.sessions, make_email_service(self.clients), self.worker
-        )
+        self.service = make_email_service(self.clients)
+        self.engine = SendEngine(settings, self.sessions, self.service, self.worker)
+        self._role = "sender" if only_sends else "scheduler"
+        self._processes = processes
         self._housekeeping = Housekeeping(settings, self.sessions)
+        self._doubt = DoubtWatch(settings, self.sessions, self.clients, self._send_probe)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -66,8 +87,12 @@ class Scheduler:
                 self.settings.ses_quota_reserve_percent,
             )
         self._thread("sender", lambda: self.engine.run(self.stop))
-        self._every("housekeeping", _HOUSEKEEPING_SECONDS, self._keep_house)
         self._every("heartbeat", _BEAT_SECONDS, self._beat)
+        if self._role == "sender":
+            return
+        self._every("housekeeping", _HOUSEKEEPING_SECONDS, self._keep_house)
+        self._every("account", _ACCOUNT_SECONDS, self._read_account)
+        self._every("doubt", self._doubt.every_seconds, lambda: self._doubt.step(_now()))
 
     def _thread(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=name)
@@ -88,26 +113,68 @@ class Scheduler:
         self._thread(name, run)
 
     def _keep_house(self) -> None:
-        self._housekeeping.step(datetime.now(UTC))
+        self._housekeeping.step(_now())
+        if self._processes is not None:
+            with self.sessions() as session:
+                bucket = rate_limiter.read(session)
+            if bucket is not None:
+                self._processes.adjust(bucket.pace.ceiling)
+
+    def _read_account(self) -> None:
+        account.refresh(self.settings, self.sessions, self.clients, _now())
+
+    def _send_probe(self, test_mail_id: int) -> None:
+        test_mails.run(self.sessions, test_mail_id, settings=self.settings, service=self.service)
 
     def _beat(self) -> None:
         with self.sessions() as session, writing(session):
             details = {"pid": os.getpid(), "in_hand": self.engine.in_hand}
-            workers.beat(session, self.worker, "scheduler", details, datetime.now(UTC))
+            workers.beat(session, self.worker, self._role, details, _now())
+            workers.forget_gone(session)
+
+    def wait_until_idle(self) -> int:
+        """Wait until nothing is left to do (or `stop` is set); the exit code."""
+        watch = IdleWatch(self.settings, self.sessions, self._queue_depth, boottime, _now())
+        while not self.stop.wait(_IDLE_LOOK_SECONDS):
+            try:
+                if self.engine.in_hand == 0 and watch.is_idle():
+                    break
+            except DBAPIError as error:
+                logger.warning("the database did not answer: %s", error.args[0])
+        return PAUSED_BY_ERROR if watch.stopped_by_error() else 0
+
+    def _queue_depth(self) -> int | None:
+        if not self.settings.sqs_queue_url:
+            return None
+        queue = read_queue(self.clients.sqs, self.settings.sqs_queue_url)
+        if queue.visible is None or queue.in_flight is None:
+            logger.warning("the event queue cannot be read: %s", queue.error)
+            return None
+        return queue.visible + queue.in_flight
 
     def end(self) -> None:
         """Stop, drain, say good-bye."""
         self.stop.set()
+        if self._processes is not None:
+            self._processes.stop()
         for thread in self._threads:
             thread.join()
+        if self._processes is not None:
+            self._processes.wait(_CHILD_SECONDS)
         with self.sessions() as session, writing(session):
             workers.leave(session, self.worker)
+        self.service.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a scheduler; the exit code of the process."""
     parser = argparse.ArgumentParser(prog="scheduler.py", description=__doc__)
     parser.add_argument("--until-idle", action="store_true", help="end when nothing is left to do")
+    parser.add_argument("--sender-of", type=int, help=argparse.SUPPRESS, metavar="PID")
     options = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -117,14 +184,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         logger.error("%s", error)
         return 1
-    scheduler = Scheduler(settings, make_engine(settings.database_url))
+    only_sends = options.sender_of is not None
+    processes = None if only_sends else SenderProcesses(children.command(), settings.senders)
+    scheduler = Scheduler(
+        settings, make_engine(settings.database_url), only_sends=only_sends, processes=processes
+    )
     _stop_on_signals(scheduler.stop)
     scheduler.start()
     logger.info("worker=%s started", scheduler.worker)
     code = 0
-    del options
-    scheduler.stop.wait()
-    scheduler.end()
+    try:
+        if options.until_idle:
+            code = scheduler.wait_until_idle()
+        elif only_sends:
+            while os.getppid() == options.sender_of and not scheduler.stop.wait(1.0):
+                pass
+        else:
+            scheduler.stop.wait()
+    finally:
+        scheduler.end()
     logger.info("worker=%s ended in order", scheduler.worker)
     return code
 

@@ -119,7 +119,11 @@ class Claimer:
     ) -> list[SendingCampaign]:
         """Those whose mail compiles; one that does not is paused with the reason."""
         prepared = []
+        configuration_set = self._settings.ses_configuration_set
         for campaign in ready:
+            if campaign.configuration_set is None and configuration_set:
+                with writing(session):
+                    lifecycle.keep_configuration_set(session, campaign.id, configuration_set)
             try:
                 self._maker.prepare(session, campaign.id, campaign.content_version)
                 prepared.append(campaign)

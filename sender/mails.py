@@ -60,14 +60,20 @@ class MailMaker:
             select(c.name, c.subject, c.html, c.text, c.from_email, c.from_name, c.reply_to,
                    c.configuration_set).where(c.id == campaign_id)
         ).one()  # fmt: skip
+        settings = self._settings
+        own = row.from_email.strip()
         try:
             return CampaignMail(
                 row.name,
                 compile_mail(
-                    row.subject, row.html, row.text, postal_address=self._settings.postal_address
+                    row.subject, row.html, row.text, postal_address=settings.postal_address
                 ),
-                make_sender(row.from_email, row.from_name, row.reply_to),
-                row.configuration_set or self._settings.ses_configuration_set,
+                make_sender(
+                    own or settings.sender_email,
+                    row.from_name or ("" if own else settings.sender_name),
+                    row.reply_to or settings.reply_to,
+                ),
+                row.configuration_set or settings.ses_configuration_set,
             )
         except (TemplateProblem, Unsendable) as problem:
             raise CannotMake(f"The mail cannot be made: {problem}") from problem
