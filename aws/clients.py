@@ -59,7 +59,7 @@ class AwsClients:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.RLock()
-        self._made: dict[tuple[str, str], Any] = {}
+        self._made: dict[tuple[str, str, bool], Any] = {}
         self._session: botocore.session.Session | None = None
 
     @property
@@ -80,6 +80,11 @@ class AwsClients:
     def sns(self, region: str = "") -> SNSClient:
         """The SNS client of a region (a topic's ARN names it)."""
         client: SNSClient = self._client("sns", region or self._settings.aws_region)
+        return client
+
+    def sns_unsigned(self, region: str) -> SNSClient:
+        """An SNS client that signs nothing: ConfirmSubscription needs no rights of ours."""
+        client: SNSClient = self._client("sns", region, signed=False)
         return client
 
     def ses_calls(self) -> SesCalls:
@@ -119,15 +124,15 @@ class AwsClients:
         host = urlsplit(url).hostname or ""
         return MailDestination(Goal.AWS if _AWS_HOST.search(host) else Goal.OTHER, url)
 
-    def _client(self, service: str, region: str) -> Any:
+    def _client(self, service: str, region: str, *, signed: bool = True) -> Any:
         with self._lock:
-            key = (service, region)
+            key = (service, region, signed)
             if key not in self._made:
                 self._made[key] = self._boto_session().create_client(
                     service,
                     region_name=region,
                     endpoint_url=self._endpoint(),
-                    config=self._config(service),
+                    config=self._config(service, signed),
                 )
             return self._made[key]
 
@@ -136,7 +141,7 @@ class AwsClients:
             return self._settings.simulator_url
         return self._settings.aws_endpoint_url or None
 
-    def _config(self, service: str) -> Config:
+    def _config(self, service: str, signed: bool) -> Config:
         long_poll = service == "sqs"
         options: dict[str, Any] = {
             # botocore would send a mail again after a time-out: SES has no idempotency token.
@@ -147,6 +152,8 @@ class AwsClients:
             else TIMEOUT_SECONDS - CONNECT_SECONDS,
             "max_pool_connections": 64,
         }
+        if not signed:
+            options["signature_version"] = botocore.UNSIGNED
         if self._settings.uses_simulator:
             options |= {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
         return Config(**options)
