@@ -6,11 +6,13 @@ is a process of its own, started by whoever serves the application (see supervis
 
 from __future__ import annotations
 
+import click
 from flask import Flask
 
 import commands
+import supervisor
 import web
-from config import ROOT, Settings, load_settings
+from config import ROOT, ConfigError, Settings, load_settings
 from database import make_engine, make_sessions
 from web.database import Wiring
 
@@ -23,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     Raises config.ConfigError when the environment cannot be used.
     """
-    settings = settings or load_settings()
+    settings = settings or _settings()
     app = Flask("app", root_path=str(ROOT), instance_path=str(settings.instance_dir))
     app.config.update(
         SECRET_KEY=settings.secret_key,
@@ -39,4 +41,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["bes"] = Wiring(settings, engine, make_sessions(engine))
     web.init_app(app)
     commands.register(app)
+    supervisor.follow_flask_run(settings)
     return app
+
+
+def _settings() -> Settings:
+    """The environment's settings; the flask command shows what is wrong without a traceback."""
+    try:
+        return load_settings()
+    except ConfigError as error:
+        if click.get_current_context(silent=True) is None:
+            raise
+        raise click.ClickException(str(error)) from error

@@ -22,6 +22,7 @@ from flask.cli import run_command
 from flask.helpers import get_debug_flag
 
 from config import ROOT, SchedulerMode, Settings, load_settings
+from launcher import first_start
 from launcher.child import DRAIN_SECONDS, end_with
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,9 @@ class Child:
         if self.process is not None:
             self._note_end(now)
         if now >= self.started_at + self.wait and self.wanted():
-            self.process = subprocess.Popen(self.command, cwd=ROOT, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )  # their words are on stderr
             self.started_at = now
 
     def _note_end(self, now: float) -> None:
@@ -154,8 +157,15 @@ def follow_flask_run(settings: Settings) -> None:
         return
     reload = context.params.get("reload")
     uses_reloader = get_debug_flag() if reload is None else reload
-    if uses_reloader and os.environ.get("WERKZEUG_RUN_MAIN") != "true":
-        return
+    if uses_reloader:
+        if os.environ.get("WERKZEUG_RUN_MAIN") != "true":
+            return
+        end_with(os.getppid())  # a reloader that was killed would leave us serving
+    problem = first_start.schema_problem(settings)
+    if problem:
+        raise click.ClickException(problem)
+    for line in first_start.account_lines(settings, f"http://127.0.0.1:{context.params['port']}"):
+        click.echo(line)
     if children_for(settings):
         context.call_on_close(Handle().stop)
 

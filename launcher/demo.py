@@ -1,4 +1,5 @@
 """The sample campaign of `make demo`."""
+
 from config import Settings
 
 

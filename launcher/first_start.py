@@ -47,25 +47,27 @@ def schema_problem(settings: Settings) -> str | None:
 
 
 def welcome(settings: Settings) -> list[str]:
-    """What to print once the port is open: where to go, and how to make the first account.
-
-    Makes the first account from ADMIN_EMAIL and ADMIN_PASSWORD if both are set.
-    """
+    """What to print once the port is open: where to go, and how to make the first account."""
     address = f"http://127.0.0.1:{settings.port}"
-    lines = [f"Bulk Email Scheduler is ready: {settings.public_base_url or address}"]
+    ready = f"Bulk Email Scheduler is ready: {settings.public_base_url or address}"
+    return [ready, *account_lines(settings, address)]
+
+
+def account_lines(settings: Settings, address: str) -> list[str]:
+    """How to make the first account, with a new one-time token; empty once there is one.
+
+    Makes that account from ADMIN_EMAIL and ADMIN_PASSWORD if both are set.
+    """
     engine = make_engine(settings.database_url)
     try:
         with make_sessions(engine)() as session, writing(session):
             if has_users(session):
-                return lines
+                return []
             if settings.admin_email:
-                lines.append(_make_admin(settings, session))
-                return lines
-            token = new_setup_token(session)
+                return [_make_admin(settings, session)]
+            return [f"Make the first account: {address}/setup?token={new_setup_token(session)}"]
     finally:
         engine.dispose()
-    lines.append(f"Make the first account: {address}/setup?token={token}")
-    return lines
 
 
 def _make_admin(settings: Settings, session: Session) -> str:

@@ -128,7 +128,7 @@ def setup() -> str | tuple[str, int] | Response:
     """The first account, guarded by the token that the start printed; gone once it exists."""
     if users.has_users(session()):
         return redirect(url_for("auth.login"), code=303)
-    form = SetupForm()
+    form = SetupForm(data={"token": request.args.get("token", "")})
     if not form.validate_on_submit():
         return render_template("auth/setup.html", form=form, problem="")
     email, password = form.email.data, form.password.data
