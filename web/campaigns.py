@@ -9,20 +9,19 @@ from flask import Blueprint, Response, current_app, render_template, request, ur
 
 from domain.statuses import CampaignStatus, JobKind, JobStatus, RecipientStatus
 from models import Campaign, CampaignCounters, Job
-from services import campaigns, progress
+from services import campaigns, doubt, progress
 from services.ledger import read_counters
 from services.lifecycle import THE_PRODUCT
 from web.context import now
 from web.database import session, settings
 from web.formatting import BAR_ORDER, RECIPIENT, clock, day, number, zone_or_utc
 from web.live import live_response
+from web.recipient_view import opened_of, people_of, view_of_address
 
 blueprint = Blueprint("campaigns", __name__, url_prefix="/campaigns")
 
 _OPEN = (RecipientStatus.PENDING, RecipientStatus.SENDING, RecipientStatus.IN_DOUBT)
 _ACTIVE_JOBS = (JobStatus.QUEUED, JobStatus.RUNNING)
-#: What an address says about the recipients shown.
-_VIEW = ("state", "q", "after", "before", "r")
 #: Pages of other parts that a campaign's page leads to: name -> endpoint.
 _LINKS = {
     "edit": "editor.edit",
@@ -126,17 +125,15 @@ def page_of(campaign_id: int) -> dict[str, Any]:
         "limits": _limits(),
         "links": _links(campaign_id, jobs["import_job"]),
         "test_mail": progress.latest_test_mail(session(), campaign_id) if editable else None,
+        "people": people_of(campaign, counters),
+        "opened": opened_of(campaign),
+        "doubtful": doubt.rows_in_doubt(session(), campaign_id) if counters["in_doubt"] else [],
         "next_in": next_in,
-        "live_address": url_for("campaigns.live", campaign_id=campaign_id, **_view()),
+        "live_address": url_for("campaigns.live", campaign_id=campaign_id, **view_of_address()),
         **jobs,
         "importing": jobs["import_job"] if _is_active(jobs["import_job"]) else None,
         "verifying": jobs["verify_job"] if _is_active(jobs["verify_job"]) else None,
     }
-
-
-def _view() -> dict[str, Any]:
-    """The filter, page and opened recipient that the address names."""
-    return {name: request.args[name] for name in _VIEW if request.args.get(name)}
 
 
 def _jobs(campaign_id: int) -> dict[str, Job | None]:

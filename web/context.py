@@ -16,12 +16,11 @@ from zoneinfo import ZoneInfo
 from flask import Flask, current_app, g, request, url_for
 from flask_login import current_user
 from jinja2 import StrictUndefined
-from sqlalchemy import func, select
 
 from config import Settings
 from domain.statuses import CampaignStatus, RecipientStatus
-from models import Bucket, Campaign, Notice
-from web import charts, formatting, once
+from models import Bucket
+from web import attention, charts, formatting, once
 from web.database import session, settings
 
 THEMES = ("system", "light", "dark")
@@ -163,7 +162,7 @@ def _frame() -> dict[str, Any]:
     if current_user.is_authenticated:
         values["navigation"] = _navigation()
         values["health"] = _health()
-        values["needs_you"] = needs_you_count()
+        values["needs_you"] = len(attention.things())
         values["can_create"] = "editor.new" in current_app.view_functions
     return values
 
@@ -189,20 +188,6 @@ def _mail_goes_to() -> str:
     if found.uses_simulator:
         return "simulator"
     return "aws" if found.mails_real_people else "endpoint"
-
-
-def needs_you_count() -> int:
-    """How many things wait for a person: notices and campaigns that stopped themselves."""
-    if "needs_you" not in g:
-        notices = select(func.count()).select_from(Notice).scalar_subquery()
-        paused = (
-            select(func.count())
-            .where(Campaign.status == CampaignStatus.PAUSED)
-            .select_from(Campaign)
-            .scalar_subquery()
-        )
-        g.needs_you = session().scalar(select(notices + paused)) or 0
-    return int(g.needs_you)
 
 
 def _health() -> Health:

@@ -2,12 +2,133 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+from typing import Any
+
+from flask import Blueprint, Response, render_template, url_for
+from sqlalchemy import func, select
+
+import rate_limiter
+from domain.statuses import CampaignStatus
+from models import Campaign, CampaignCounters, Event
+from services import progress, workers
+from services.ledger import read_counters
+from web import attention
+from web.campaigns import Progress, bar_counts, progress_of
+from web.context import now
+from web.database import session, settings
+from web.live import live_response
 
 blueprint = Blueprint("dashboard", __name__)
+_FINISHED = (CampaignStatus.SENT, CampaignStatus.CANCELLED)
+#: How many finished campaigns and drafts the dashboard shows.
+_FINISHED_SHOWN, _DRAFTS_SHOWN = 8, 3
 
 
 @blueprint.get("/")
 def index() -> str:
     """The first page after signing in."""
-    return render_template("dashboard/index.html")
+    return render_template("dashboard/index.html", **_page())
+
+
+@blueprint.get("/live")
+def live() -> Response:
+    """The same figures again."""
+    page = _page()
+    return live_response(render_template("dashboard/_live.html", **page), page["next_in"])
+
+
+def _page() -> dict[str, Any]:
+    running = [_running(campaign) for campaign in progress.running_campaigns(session())]
+    sending = any(row["campaign"].status is CampaignStatus.SENDING for row in running)
+    return {
+        "things": attention.things(),
+        "running": running,
+        "drafts": _drafts(),
+        "finished": _finished(),
+        "account": _account(sum(row["pace"].rate for row in running)),
+        "events": _events(),
+        "next_in": progress.LIVE_SECONDS if sending else progress.LATE_SECONDS,
+        "live_address": url_for("dashboard.live"),
+        "any_campaign": bool(running) or session().scalar(select(Campaign.id).limit(1)) is not None,
+    }
+
+
+def _running(campaign: Campaign) -> dict[str, Any]:
+    counters = session().get_one(CampaignCounters, campaign.id, populate_existing=True)
+    start = campaign.scheduled_at if campaign.status is CampaignStatus.SCHEDULED else None
+    return {
+        "campaign": campaign,
+        "counters": counters,
+        "counts": bar_counts(counters),
+        "progress": progress_of(counters),
+        "pace": progress.pace(session(), campaign, settings(), now(), start=start),
+    }
+
+
+def _drafts() -> list[tuple[Campaign, int]]:
+    rows = session().execute(
+        select(Campaign, CampaignCounters.total)
+        .join(CampaignCounters, CampaignCounters.campaign_id == Campaign.id)
+        .where(Campaign.status == CampaignStatus.DRAFT)
+        .order_by(Campaign.updated_at.desc())
+        .limit(_DRAFTS_SHOWN)
+    )
+    return [(campaign, total) for campaign, total in rows]
+
+
+def _finished() -> list[tuple[Campaign, dict[str, int], list[Any], Progress]]:
+    rows = session().scalars(
+        select(Campaign)
+        .where(Campaign.status.in_(_FINISHED))
+        .order_by(Campaign.id.desc())
+        .limit(_FINISHED_SHOWN)
+    )
+    found = []
+    for campaign in rows:
+        counters = session().get_one(CampaignCounters, campaign.id, populate_existing=True)
+        found.append(
+            (
+                campaign,
+                read_counters(session(), campaign.id),
+                bar_counts(counters),
+                progress_of(counters),
+            )
+        )
+    return found
+
+
+def _account(rate: float) -> dict[str, Any]:
+    """What is known of the SES account, and one verdict over it."""
+    bucket = rate_limiter.read(session())
+    if bucket is None or bucket.account_read_at is None:
+        return {"verdict": "warn", "bucket": None, "rate": rate, "error": _error_of(bucket)}
+    level = "ok"
+    if bucket.production_access is False or bucket.account_error:
+        level = "warn"
+    if bucket.enforcement_status == "PROBATION":
+        level = "warn"
+    if bucket.sending_enabled is False or bucket.enforcement_status == "SHUTDOWN":
+        level = "fail"
+    daily = bucket.limits.max_24_hour_send
+    return {
+        "verdict": level,
+        "bucket": bucket,
+        "rate": rate,
+        "error": bucket.account_error,
+        "used": (bucket.limits.sent_last_24_hours or 0) + bucket.sent_here,
+        "quota": daily if daily is not None and daily >= 0 else None,
+        "left": bucket.quota_left(settings().ses_quota_reserve_percent),
+    }
+
+
+def _error_of(bucket: rate_limiter.BucketState | None) -> str | None:
+    return bucket.account_error if bucket else None
+
+
+def _events() -> dict[str, Any]:
+    """When the last event arrived and whether a scheduler is there to take the next."""
+    return {
+        "last": session().scalar(select(func.max(Event.received_at))),
+        "schedulers": workers.alive(session(), "scheduler"),
+        "age": workers.age_seconds(session()),
+    }
