@@ -1,0 +1,191 @@
+"""Runs in a child process of its own, with limits: turns one sheet of a workbook into CSV.
+
+`python -I domain/spreadsheet_child.py READER FILE OUTPUT [SHEET]` writes rows as
+`row number, cell, …` and writes one JSON line: the sheets and which one was read. A legal
+workbook of 5 KB can make a reader ask for 500 GB and abort the process, which no exception
+handler sees; so nothing of a workbook is read anywhere else.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import sys
+import zipfile
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+MEMORY = 1_200 * 1024 * 1024
+CPU_SECONDS = 60
+MAX_UNPACKED = 1_500_000_000
+FREE_UNPACKED = 300_000_000  # up to here any ratio is fine
+MAX_RATIO = 100
+MAX_ROWS = 1_048_576
+MAX_COLUMNS = 1_000
+
+
+class Refused(Exception):
+    """The workbook is not read; the text is a sentence for the person who uploaded it."""
+
+
+def main(reader: str, path: str, output: str, wanted: str | None = None) -> dict[str, Any]:
+    """Convert; the answer is `{"sheets": [...], "sheet": name}` or `{"refused": sentence}`."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        check_package(path)
+        read = calamine_rows if reader == "calamine" else openpyxl_rows
+        sheets, name, rows = read(path, wanted)
+        with Path(output).open("w", encoding="utf-8", newline="") as target:
+            write_rows(csv.writer(target), rows)
+    except Refused as refused:
+        return {"refused": str(refused)}
+    except MemoryError:
+        return {"refused": "This workbook needs too much memory. Save the sheet as CSV."}
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"[:300]}
+    return {"sheets": sheets, "sheet": name}
+
+
+def check_package(path: str) -> None:
+    """Refuse a ZIP package that unpacks beyond measure or declares entities (bombs, XXE).
+
+    Sizes in a directory can lie, so every part is unpacked once, in pieces, and counted.
+    """
+    with Path(path).open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return  # an OLE container (.xls), which may carry a ZIP inside
+    with zipfile.ZipFile(path) as package:
+        parts = package.infolist()
+        names = {part.filename for part in parts}
+        if not any(name.startswith("xl/") for name in names) and "content.xml" not in names:
+            raise Refused("This is an archive, not a workbook: unpack it and upload the table.")
+        packed = max(1, sum(part.compress_size for part in parts))
+        limit = min(MAX_UNPACKED, max(FREE_UNPACKED, MAX_RATIO * packed))
+        if sum(part.file_size for part in parts) > limit:
+            raise Refused("This workbook unpacks to far more than its size: it is not read.")
+        for part in parts:
+            limit -= _unpacked(package, part, limit)
+
+
+def _unpacked(package: zipfile.ZipFile, part: zipfile.ZipInfo, limit: int) -> int:
+    if part.flag_bits & 1:
+        raise Refused("This workbook is protected by a password: remove it first.")
+    size = 0
+    with package.open(part) as stream:
+        while piece := stream.read(1 << 20):
+            if size == 0 and _declares_entities(piece):
+                raise Refused("This workbook declares XML entities: it is not read.")
+            size += len(piece)
+            if size > limit:
+                raise Refused("This workbook unpacks to far more than its size: it is not read.")
+    return size
+
+
+def _declares_entities(start: bytes) -> bool:
+    head = start[:65536].replace(b"\0", b"").lower()  # UTF-16 as well
+    return b"<!entity" in head
+
+
+def calamine_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], str, Any]:
+    """Sheets, the name of the one read, and its rows, through python-calamine."""
+    from python_calamine import (
+        CalamineWorkbook,
+        PasswordError,
+        SheetTypeEnum,
+        SheetVisibleEnum,
+    )
+
+    try:
+        book = CalamineWorkbook.from_path(path)
+    except PasswordError:
+        raise Refused(
+            "This workbook is protected by a password. Remove it and upload the file again."
+        ) from None
+    tables = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+    visible = {sheet.name: sheet.visible == SheetVisibleEnum.Visible for sheet in tables}
+    seen: dict[str, Any] = {}
+
+    def rows_of(name: str) -> Any:
+        if name not in seen:
+            seen[name] = book.get_sheet_by_name(name)
+        return seen[name]
+
+    name = _choose(visible, wanted, lambda name: rows_of(name).start is not None)
+    sheet = rows_of(name)
+    if sheet.end is not None and sheet.end[1] >= MAX_COLUMNS:
+        raise Refused(
+            f"The sheet “{name}” is {sheet.end[1] + 1:,} columns wide; "
+            f"at most {MAX_COLUMNS:,} are read."
+        )
+    found = _listed(visible)
+    rows = sheet.iter_rows() if sheet.start is not None else ()
+    return found, name, enumerate(rows, start=1)  # from the first row on, blank or not
+
+
+def openpyxl_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], str, Any]:
+    """The same through openpyxl, streaming: slower, but a sparse sheet costs it no memory."""
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    visible = {sheet.title: sheet.sheet_state == "visible" for sheet in book.worksheets}
+    name = _choose(visible, wanted, lambda name: True)
+    rows = book[name].iter_rows(values_only=True)
+    return _listed(visible), name, enumerate(rows, start=1)
+
+
+def _listed(visible: dict[str, bool]) -> list[dict[str, Any]]:
+    return [{"name": name, "hidden": not shown} for name, shown in visible.items()]
+
+
+def _choose(visible: dict[str, bool], wanted: str | None, has_rows: Any) -> str:
+    """The sheet that was asked for, or else the first visible one with anything in it."""
+    if wanted is not None:
+        if wanted not in visible:
+            raise Refused(f"There is no sheet “{wanted}” in this workbook.")
+        return wanted
+    shown = [name for name, is_shown in visible.items() if is_shown] or list(visible)
+    if not shown:
+        raise Refused("There is no sheet in this workbook.")
+    return next((name for name in shown if has_rows(name)), shown[0])
+
+
+def write_rows(target: Any, rows: Iterable[tuple[int, Iterable[Any]]]) -> None:
+    """Write the rows that are not blank, each with its number, trailing blanks left off."""
+    for number, cells in rows:
+        if number > MAX_ROWS:
+            raise Refused(f"The sheet has more than {MAX_ROWS:,} rows.")
+        shown = [as_shown(cell) for cell in cells]
+        while shown and not shown[-1]:
+            shown.pop()
+        if shown:
+            target.writerow([number, *shown[:16_384]])
+
+
+def as_shown(value: Any) -> str:
+    """A cell as a person sees it: whole numbers without `.0`, dates in ISO form."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.replace("_x000D_", "").replace("\r\n", "\n").replace("\0", "")
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float):
+        whole = value.is_integer() and abs(value) < 1e15
+        return str(int(value)) if whole else repr(round(value, 10))
+    if isinstance(value, datetime):
+        midnight = value.time() == time(0)
+        return value.date().isoformat() if midnight else value.isoformat(sep=" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value)
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(*sys.argv[1:])))
