@@ -35,7 +35,8 @@ from sender.doubt_watch import DoubtWatch
 from sender.engine import SendEngine
 from sender.housekeeping import Housekeeping
 from sender.idle import IdleWatch
-from services import test_mails, workers
+from services import schema, test_mails, workers
+from sns_handler import EventApplier, SqsPoller
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,10 @@ class Scheduler:
         self._every("housekeeping", _HOUSEKEEPING_SECONDS, self._keep_house)
         self._every("account", _ACCOUNT_SECONDS, self._read_account)
         self._every("doubt", self._doubt.every_seconds, lambda: self._doubt.step(_now()))
+        poller = SqsPoller(self.settings, self.sessions, self.clients)
+        applier = EventApplier(self.settings, self.sessions)
+        self._thread("poller", lambda: poller.run(self.stop))
+        self._thread("applier", lambda: applier.run(self.stop))
 
     def _thread(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=name)
@@ -184,11 +189,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         logger.error("%s", error)
         return 1
+    engine = make_engine(settings.database_url)
+    if not _schema_fits(engine):
+        return 1
     only_sends = options.sender_of is not None
     processes = None if only_sends else SenderProcesses(children.command(), settings.senders)
-    scheduler = Scheduler(
-        settings, make_engine(settings.database_url), only_sends=only_sends, processes=processes
-    )
+    scheduler = Scheduler(settings, engine, only_sends=only_sends, processes=processes)
     _stop_on_signals(scheduler.stop)
     scheduler.start()
     logger.info("worker=%s started", scheduler.worker)
@@ -205,6 +211,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         scheduler.end()
     logger.info("worker=%s ended in order", scheduler.worker)
     return code
+
+
+def _schema_fits(engine: Engine) -> bool:
+    with make_sessions(engine)() as session:
+        if schema.is_current(session):
+            return True
+        found = schema.current_version(session) or "none"
+    logger.error(
+        "The database has schema %s, this version needs %s. Run: python update_db_schema.py",
+        found,
+        schema.NEEDED_VERSION,
+    )
+    return False
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
