@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from email.utils import formatdate
 from typing import Any, Final
 
 from ses_simulator import templating
-from ses_simulator.events import timestamp, wire_headers
+from ses_simulator.events import wire_headers
 from ses_simulator.outbox import Mail
 
 _ANCHOR: Final = re.compile(r"<a\b[^>]*>", re.IGNORECASE)
@@ -136,7 +137,7 @@ def source(mail: Mail) -> bytes:
     for name, value in wire_headers(mail):
         if name.lower() not in skipped:
             message[name] = " ".join(value.split())
-    message["Date"] = timestamp(mail.received)
+    message["Date"] = formatdate(mail.received)
     message["Message-ID"] = f"<{mail.message_id}@email.amazonses.com>"
     if content.text or not content.html:
         message.set_content(content.text)

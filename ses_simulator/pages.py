@@ -52,6 +52,41 @@ _STATES: Final = {
     "Click": ("Clicked", "green"),
     "one-click unsubscribe": ("Unsubscribed", ""),
 }
+_LABELS: Final = {
+    "drop_before": "Close the connection, mail not taken",
+    "timeout_before": "No answer, mail not taken",
+    "server_error": "Server error, mail not taken",
+    "throttle": "Throttled",
+    "daily_quota_exceeded": "Daily quota exceeded",
+    "refuse": "Content refused",
+    "entry_error": "Entry of a bulk call fails",
+    "drop_after": "Close the connection, mail taken",
+    "timeout_after": "No answer, mail taken",
+    "server_error_after": "Server error, mail taken",
+    "garbled_after": "Unreadable answer, mail taken",
+    "latency_ms": "Time to answer a send call, in ms",
+    "unreachable": "Nothing answers",
+    "max_send_rate": "Mails per second (blank: as started)",
+    "daily_quota": "Mails per 24 hours (blank: as started)",
+    "quota_used": "Mails of other senders in 24 hours",
+    "bulk_calls_per_second": "Bulk calls per second (0: no limit)",
+    "sandbox": "Account in the sandbox",
+    "paused": "Sending paused",
+    "suspended": "Account suspended",
+    "probation": "Account on probation",
+    "unverified": "Unverified identities",
+    "deny": "Denied operations",
+    "expired_credentials": "Credentials expired",
+    "without_send": "Send events not published",
+    "lose_events": "Share of events lost (0 to 1)",
+    "lose_kinds": "Kinds of events lost",
+    "duplicate_events": "Share of events doubled (0 to 1)",
+    "delay_events": "Events later by seconds",
+    "reorder_events": "Events shuffled within seconds",
+    "event_before_response": "Seconds between Send event and answer",
+    "legacy_notifications": "Legacy notifications as well",
+    "webhook_down": "Webhook down",
+}
 _POLICY: Final = (
     (
         "content-security-policy",
@@ -147,7 +182,7 @@ class Pages:
         if request.method == "POST":
             form = dict(parse_qsl(request.body.decode(), keep_blank_values=True))
             try:
-                faults.replace({} if "clear" in form else _from_form(form))
+                faults.replace({} if "clear" in form else _from_form(form, faults))
             except ValueError as problem:
                 error = str(problem)
             else:
@@ -180,7 +215,7 @@ def _switches(faults: Faults) -> list[dict[str, Any]]:
     found = []
     for item in fields(faults):
         value = getattr(faults, item.name)
-        label = item.name.replace("_", " ").capitalize()
+        label = _LABELS[item.name]
         if isinstance(value, Rule):
             kind, value = "rule", value.every
         elif isinstance(value, bool):
@@ -193,20 +228,22 @@ def _switches(faults: Faults) -> list[dict[str, Any]]:
     return found
 
 
-def _from_form(form: Mapping[str, str]) -> dict[str, Any]:
-    """Values for Faults.replace. Raises ValueError for what is no number."""
-    blank = Faults()
+def _from_form(form: Mapping[str, str], faults: Faults) -> dict[str, Any]:
+    """Values for Faults.replace; a rule whose number stays keeps what only JSON can say.
+
+    Raises ValueError for what is no number.
+    """
     found: dict[str, Any] = {}
     for item in fields(Faults):
         text = form.get(item.name, "").strip()
-        default = getattr(blank, item.name)
+        present = getattr(faults, item.name)
         if not text:
             continue
-        if isinstance(default, Rule):
-            found[item.name] = Rule(every=int(text))
-        elif isinstance(default, bool):
+        if isinstance(present, Rule):
+            found[item.name] = present if present.every == int(text) else Rule(every=int(text))
+        elif isinstance(present, bool):
             found[item.name] = True
-        elif isinstance(default, list):
+        elif isinstance(present, list):
             found[item.name] = [part.strip() for part in text.split(",") if part.strip()]
         else:
             found[item.name] = float(text)

@@ -1,0 +1,1 @@
+"""The SES simulator, driven by real boto3 over HTTP."""
