@@ -10,6 +10,7 @@ import click
 from flask import Flask
 
 import commands
+import sns_handler
 import supervisor
 import web
 from config import ROOT, ConfigError, Settings, load_settings
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     engine = make_engine(settings.database_url)
     app.extensions["bes"] = Wiring(settings, engine, make_sessions(engine))
+    app.register_blueprint(sns_handler.blueprint)
     web.init_app(app)
     commands.register(app)
     supervisor.follow_flask_run(settings)

@@ -26,7 +26,7 @@ _making = threading.Lock()
 
 
 @blueprint.post("/sns-notifications")
-def receive() -> Response:
+def notifications() -> Response:
     """A post by SNS: 200 stored or ignored, 400 no SNS, 403 not believed, 503 try again."""
     body = request.stream.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:

@@ -161,7 +161,6 @@ class SendEngine:
             delivery_events.apply_parked(
                 session,
                 [r.result.message_id for r in accepted if r.result.message_id],
-                [r.row.attempt_id for r in accepted],
                 now,
             )
         self._consequences.apply(session, reports, now)

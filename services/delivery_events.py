@@ -134,13 +134,11 @@ def apply_stored(session: Session, keys: Iterable[bytes], now: datetime) -> int:
     return len(matched)
 
 
-def apply_parked(
-    session: Session, message_ids: Iterable[str], attempt_ids: Iterable[str], now: datetime
-) -> int:
-    """Apply events that came before the send they belong to was recorded.
+def apply_parked(session: Session, message_ids: Iterable[str], now: datetime) -> int:
+    """Apply events that came before the send they belong to was recorded; how many.
 
-    For the transaction that records sends; its rows are locked already. Tagged events find
-    their row by themselves, so the attempts only serve events parked under their id.
+    For the transaction that records sends; its rows are locked already. Only events without
+    our tags ever wait: the others find their row by the attempt, committed before the call.
     """
     ids = sorted(set(message_ids))
     keys: list[bytes] = []

@@ -283,7 +283,7 @@ def test_an_early_untagged_event_waits_for_its_send(session, row, mail, take, no
     assert fresh(session, row).status is RecipientStatus.SENDING
     with writing(session):
         session.execute(update(Recipient).values(message_id="m-early"))
-        assert apply_parked(session, ["m-early"], [], now) == 1
+        assert apply_parked(session, ["m-early"], now) == 1
     assert fresh(session, row).status is RecipientStatus.DELIVERED
     assert statuses(session) == ["applied"]
 
