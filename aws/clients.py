@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _DUMMY_KEY = "simulator"
+#: botocore's names of the places it looks in, in words.
+_CREDENTIAL_SOURCES = {
+    "explicit": "settings",
+    "env": "environment",
+    "shared-credentials-file": "credentials file",
+    "config-file": "AWS configuration file",
+    "iam-role": "role of this machine",
+    "container-role": "role of this container",
+    "assume-role": "assumed role",
+    "sso": "single sign-on",
+}
 #: Long polling waits up to 20 s; the answer needs some time on top.
 _LONG_POLL_READ_SECONDS = 30
 _AWS_HOST = re.compile(r"(^|\.)(amazonaws\.com(\.cn)?|api\.aws)$")
@@ -101,6 +112,15 @@ class AwsClients:
             credentials=session.get_credentials(),
             ca_bundle=str(bundle or get_cert_path(True)),
         )
+
+    def credentials_source(self) -> str | None:
+        """Where the credentials come from, in words; None if there are none."""
+        if self._settings.uses_simulator:
+            return "the simulator's own"
+        found = self._boto_session().get_credentials()
+        if found is None:
+            return None
+        return _CREDENTIAL_SOURCES.get(found.method, found.method)
 
     def close(self) -> None:
         """Close the pooled connections of every client."""
