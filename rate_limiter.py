@@ -306,7 +306,7 @@ class LocalBucket:
         with self._lock:
             now = self._clock()
             start = max(self._full_at, now)
-            if start - now > max(0.0, 1.0 - 1.0 / self._rate):
+            if start - now > max(0.0, 1.0 - 1.0 / self._rate) + 1e-6:
                 return False
             self._full_at = start + 1.0 / self._rate
             return True

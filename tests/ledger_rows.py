@@ -60,7 +60,8 @@ def add_campaign(
         }
         for email in emails
     ]
-    session.execute(insert(Recipient), recipients)
+    if recipients:
+        session.execute(insert(Recipient), recipients)
     status = str(recipients[0]["status"]) if recipients else "pending"
     counters = {"total": len(recipients), status: len(recipients)}
     session.add(CampaignCounters(campaign_id=campaign.id, **counters))

@@ -1,0 +1,261 @@
+"""Silence counts only if every condition holds; each test here lets exactly one fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from database import writing
+from domain.doubt import Condition, QueueReading
+from domain.statuses import EventStatus, Fact, RecipientStatus
+from models import Event, PastAttempt, Recipient, TestMail
+from services import doubt, ledger
+from services.doubt import InDoubt, Witness
+from services.ledger import FactChange
+from tests.ledger_rows import add_campaign
+
+GRACE = 120.0
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+NOW = START + timedelta(seconds=600)
+PUBLISHES = Condition(True, "published")
+
+
+def reading(seconds: float, **values: Any) -> QueueReading:
+    empty = {"visible": 0, "in_flight": 0, "delayed": 0, "dead_letters": 0}
+    return QueueReading(START.timestamp() + seconds, **(empty | values))
+
+
+GOOD = Witness(lambda name: PUBLISHES, [reading(500), reading(530), reading(560)])
+
+
+def send_event(recipient: Recipient, key: int) -> dict[str, Any]:
+    return {
+        "key": key.to_bytes(16, "big"),
+        "kind": "Send",
+        "status": EventStatus.APPLIED,
+        "door": "sqs",
+        "received_at": START,
+        "recipient_id": recipient.id,
+        "attempt_id": recipient.attempt_id,
+        "message_id": recipient.message_id,
+    }
+
+
+@pytest.fixture
+def campaign(session: Session) -> int:
+    """25 mails accepted before and 25 after one in doubt (the 26th), a second apart each."""
+    with writing(session):
+        campaign_id = add_campaign(session, 51)
+        rows = session.scalars(select(Recipient).order_by(Recipient.id)).all()
+        changes = []
+        for number, row in enumerate(rows):
+            row.attempt_id = f"{number:032x}"
+            row.submitted_at = START + timedelta(seconds=number)
+            row.attempts = 1
+            session.flush()
+            accepted = number != 25
+            changes.append(
+                FactChange(
+                    row.id,
+                    row.attempt_id,
+                    Fact.CLAIMED | (Fact.ACCEPTED if accepted else Fact.DOUBTED),
+                    START + timedelta(seconds=number, milliseconds=500),
+                    message_id=f"m-{number}" if accepted else None,
+                )
+            )
+        session.flush()
+        ledger.apply_changes(session, changes, START)
+        session.expire_all()
+        rows = session.scalars(select(Recipient).order_by(Recipient.id)).all()
+        events = [send_event(r, n) for n, r in enumerate(rows) if r.message_id]
+        session.execute(insert(Event), events)
+    return campaign_id
+
+
+def the_row(session: Session) -> InDoubt:
+    (row,) = doubt.rows_in_doubt(session)
+    return row
+
+
+def judge(session: Session, witness: Witness = GOOD, now: datetime = NOW) -> doubt.Evidence:
+    return doubt.judge(session, the_row(session), witness, GRACE, now.timestamp())
+
+
+def failed(evidence: doubt.Evidence) -> list[str]:
+    conditions = evidence.as_json()["conditions"]
+    return [name for name, condition in conditions.items() if not condition["met"]]
+
+
+def drop_event_of(session: Session, number: int) -> None:
+    with writing(session):
+        session.execute(delete(Event).where(Event.message_id == f"m-{number}"))
+
+
+def test_silence_counts_when_every_condition_holds(session: Session, campaign: int) -> None:
+    evidence = judge(session)
+    assert failed(evidence) == []
+    assert evidence.presumed_unsent
+
+
+def test_a_without_published_send_events_silence_says_nothing(
+    session: Session, campaign: int
+) -> None:
+    witness = replace(GOOD, publishes=lambda name: Condition(False, "not published"))
+    assert failed(judge(session, witness)) == ["send_published"]
+
+
+@pytest.mark.parametrize("silent", [5, 24, 26, 45])
+def test_b_one_silent_neighbour_of_twenty_on_either_side_is_enough_to_doubt(
+    session: Session, campaign: int, silent: int
+) -> None:
+    drop_event_of(session, silent)
+    assert failed(judge(session)) == ["neighbours"]
+
+
+@pytest.mark.parametrize("silent", [0, 4, 46, 50])
+def test_b_mails_beyond_the_twenty_do_not_matter(
+    session: Session, campaign: int, silent: int
+) -> None:
+    drop_event_of(session, silent)
+    assert failed(judge(session)) == []
+
+
+def test_b_without_a_later_mail_only_a_probe_that_told_of_itself_will_do(
+    session: Session, campaign: int
+) -> None:
+    row = the_row(session)
+    with writing(session):
+        later = Recipient.id > row.id
+        session.execute(delete(Event).where(Event.recipient_id > row.id))
+        session.execute(delete(Recipient).where(later))
+    assert failed(judge(session)) == ["neighbours"]
+    assert "a probe" in judge(session).neighbours.detail
+    with writing(session):
+        session.add(
+            TestMail(campaign_id=campaign, email="success@simulator.amazonses.com",
+                     attempt_id="f" * 32, status="sent", message_id="m-probe",
+                     created_at=START + timedelta(seconds=400), created_by=doubt.PROBE_BY)
+        )  # fmt: skip
+    assert failed(judge(session)) == ["neighbours"]
+    with writing(session):
+        session.add(
+            Event(key=b"p" * 16, kind="Send", status=EventStatus.IGNORED, door="sqs",
+                  received_at=START + timedelta(seconds=401), message_id="m-probe")
+        )  # fmt: skip
+    assert failed(judge(session)) == []
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        [],
+        [reading(500), reading(560)],
+        [reading(500), reading(510), reading(520)],
+        [reading(500), reading(530, visible=1), reading(560)],
+        [reading(500), reading(530, in_flight=1), reading(560)],
+        [reading(500), reading(530, delayed=1), reading(560)],
+        [reading(500), reading(530, visible=None), reading(560)],
+        [reading(-60), reading(-30), reading(560)],
+        [reading(500), reading(530), reading(560, dead_letters=1)],
+        [reading(500), reading(530), reading(560, dead_letters=None)],
+    ],
+)
+def test_c_a_queue_that_was_not_empty_long_enough_keeps_the_doubt(
+    session: Session, campaign: int, readings: list[QueueReading]
+) -> None:
+    assert failed(judge(session, replace(GOOD, readings=readings))) == ["queue_empty"]
+
+
+@pytest.mark.parametrize("status", [EventStatus.NEW, EventStatus.DEAD])
+def test_c_an_event_that_is_not_applied_keeps_the_doubt(
+    session: Session, campaign: int, status: EventStatus
+) -> None:
+    with writing(session):
+        session.add(Event(key=b"n" * 16, kind="Send", status=status, door="sqs", received_at=NOW))
+    assert failed(judge(session)) == ["queue_empty"]
+
+
+def test_d_within_the_grace_silence_says_nothing(session: Session, campaign: int) -> None:
+    early = the_row(session).submitted_at + timedelta(seconds=GRACE - 1)
+    readings = [reading(26), reading(60), reading(90)]
+    assert failed(judge(session, replace(GOOD, readings=readings), early)) == ["grace_over"]
+
+
+def test_evidence_is_recorded_and_taken_back_when_it_no_longer_holds(
+    session: Session, campaign: int
+) -> None:
+    with writing(session):
+        doubt.keep_evidence(session, the_row(session), judge(session), NOW)
+    row = the_row(session)
+    assert row.presumed_unsent_at == NOW
+    assert row.evidence is not None
+    assert row.evidence["conditions"]["grace_over"]["met"] is True
+    drop_event_of(session, 24)
+    with writing(session):
+        doubt.keep_evidence(session, row, judge(session), NOW)
+    assert the_row(session).presumed_unsent_at is None
+
+
+def test_presumed_unsent_mail_gets_a_new_attempt_and_keeps_the_old_one(
+    session: Session, campaign: int
+) -> None:
+    row = the_row(session)
+    with writing(session):
+        assert doubt.retry_presumed_unsent(session, [row], NOW) == [row.id]
+    stored = session.get_one(Recipient, row.id)
+    assert (stored.status, stored.attempt_id) == (RecipientStatus.PENDING, None)
+    past = session.get_one(PastAttempt, row.attempt_id)
+    assert past.recipient_id == row.id
+    assert ledger.read_counters(session, campaign) == ledger.recount(session, campaign)
+
+
+def test_event_that_came_meanwhile_beats_the_presumption(session: Session, campaign: int) -> None:
+    row = the_row(session)
+    with writing(session):
+        change = FactChange(row.id, row.attempt_id, Fact.ACCEPTED, NOW, message_id="m-25")
+        ledger.apply_changes(session, [change], NOW)
+    with writing(session):
+        assert doubt.retry_presumed_unsent(session, [row], NOW) == []
+    assert session.get_one(Recipient, row.id).status is RecipientStatus.SENT
+
+
+def test_person_sends_only_the_presumed_unsent(session: Session, campaign: int) -> None:
+    with writing(session):
+        assert doubt.send_presumed_unsent(session, campaign, NOW, "owner@example.com") == 0
+        doubt.keep_evidence(session, the_row(session), judge(session), NOW)
+        assert doubt.send_presumed_unsent(session, campaign, NOW, "owner@example.com") == 1
+    assert doubt.rows_in_doubt(session) == []
+
+
+def test_person_treats_doubt_as_sent(session: Session, campaign: int) -> None:
+    row = the_row(session)
+    with writing(session):
+        assert doubt.treat_as_sent(session, campaign, None, NOW, "owner@example.com") == 1
+    stored = session.get_one(Recipient, row.id)
+    assert (stored.status, stored.reason_code) == (RecipientStatus.SENT, "treated_as_sent")
+    assert ledger.read_counters(session, campaign) == ledger.recount(session, campaign)
+
+
+def test_person_sends_again_only_what_was_chosen(session: Session, campaign: int) -> None:
+    row = the_row(session)
+    with writing(session):
+        assert doubt.send_again(session, campaign, [row.id + 1], NOW, "owner@example.com") == 0
+        assert doubt.send_again(session, campaign, [row.id], NOW, "owner@example.com") == 1
+    past = session.get_one(PastAttempt, row.attempt_id)
+    assert past.ended_because == "Sent again by owner@example.com; it may arrive twice."
+
+
+def test_neighbours_of_another_configuration_set_prove_nothing(
+    session: Session, campaign: int
+) -> None:
+    with writing(session):
+        other = add_campaign(session, 0, configuration_set="other")
+        session.execute(
+            update(Recipient).where(Recipient.message_id.is_not(None)).values(campaign_id=other)
+        )
+    assert failed(judge(session)) == ["neighbours"]
