@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from commands import audience as _audience  # noqa: F401 - adds its commands to the campaigns
 from commands.aws import aws
 from commands.campaigns import campaigns
 from commands.events import events

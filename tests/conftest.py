@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from database import make_engine, make_sessions, writing
@@ -75,7 +75,7 @@ def _make_schema(url: str) -> None:
     Base.metadata.create_all(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
-        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{NEEDED_VERSION}')")
+        connection.execute(text("INSERT INTO alembic_version VALUES (:v)"), {"v": NEEDED_VERSION})
     with writing(make_sessions(engine)()) as session:
         ensure_installation(session)
     engine.dispose()
@@ -233,7 +233,7 @@ def logged_in(app: Any, client: Any, now: datetime) -> Any:
     from web.auth import SignedIn
     from web.database import db
 
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         user = User(email="owner@example.com", password_hash="-", session_key="0" * 32,
                     created_at=now)  # fmt: skip
         db.session.add(user)
