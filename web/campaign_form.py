@@ -15,6 +15,7 @@ from wtforms import (
     HiddenField,
     IntegerField,
     RadioField,
+    SelectChoice,
     SelectMultipleField,
     StringField,
     TextAreaField,
@@ -99,9 +100,9 @@ class CampaignForm(FlaskForm):
     tracking = RadioField(
         "Tracking level",
         choices=[
-            ("auto", "Automatic"),
-            ("full", "Full: deliveries, opens and clicks are reported"),
-            ("critical", "Critical only: bounces, complaints and refusals"),
+            SelectChoice("auto", "Automatic"),
+            SelectChoice("full", "Full: deliveries, opens and clicks are reported"),
+            SelectChoice("critical", "Critical only: bounces, complaints and refusals"),
         ],
         default="auto",
     )
@@ -117,7 +118,11 @@ class CampaignForm(FlaskForm):
         "Minutes between batches",
         validators=[Optional(), NumberRange(0.1, 10_080, "Write 0.1 to 10,080 minutes (a week).")],
     )
-    window_days = _Days("On these days", choices=list(enumerate(DAYS)), coerce=int)
+    window_days = _Days(
+        "On these days",
+        choices=[SelectChoice(str(number), day) for number, day in enumerate(DAYS)],
+        coerce=int,
+    )
     window_start = StringField("From", validators=[Regexp(_CLOCK, message=_AS_CLOCK)])
     window_end = StringField("Until", validators=[Regexp(_CLOCK, message=_AS_CLOCK)])
     window_zone = StringField("Time zone", filters=[_trimmed])

@@ -1,0 +1,194 @@
+"""The notification log: stored events newest first, found by address or message id, and opened.
+
+Reading only. What an event did to a row was decided when it was applied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
+from sqlalchemy.orm import Session
+
+from domain.addresses import address_hash
+from domain.event_raw import unpack
+from domain.ses_events import SesEvent
+from domain.statuses import EventStatus
+from models import Campaign, DeadLetter, Event, Recipient
+from services.delivery_events import event_of
+from services.installation import address_key_secret
+
+PAGE_SIZE = 50
+#: Beyond this the number of a day's events is said as "more than".
+_COUNT_UP_TO = 100_000
+_SEARCHED_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One stored event with the names a person knows it by."""
+
+    event: Event
+    address: str | None
+    campaign: str | None
+
+    @property
+    def key(self) -> str:
+        """The event's key as it stands in addresses of pages."""
+        return self.event.key.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """A page of the log; `before` asks for the next one, None = the end."""
+
+    entries: Sequence[LogEntry]
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An event with what it says: the parsed form and the raw JSON, None once purged."""
+
+    entry: LogEntry
+    parsed: SesEvent | None
+    raw: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the head of the log says. `more` = there are more than `lately` in 24 hours."""
+
+    last: Event | None
+    lately: int
+    more: bool
+    waiting: int
+    parked: int
+    dead: int
+
+
+def log_page(
+    session: Session,
+    *,
+    status: EventStatus | None = None,
+    text: str = "",
+    before: str | None = None,
+    limit: int = PAGE_SIZE,
+) -> LogPage:
+    """A page, newest first; `text` is a whole address or a SES message id."""
+    query = select(Event, Recipient.email, Campaign.name).outerjoin(
+        Recipient, Recipient.id == Event.recipient_id
+    )
+    query = query.outerjoin(Campaign, Campaign.id == Event.campaign_id)
+    if status is not None:
+        query = query.where(Event.status == status)
+    if text.strip():
+        query = query.where(_found(session, text.strip()))
+    query = query.where(_older_than(before))
+    query = query.order_by(Event.received_at.desc(), Event.key.desc()).limit(limit + 1)
+    entries = [LogEntry(event, email or _address(event), name)
+               for event, email, name in session.execute(query)]  # fmt: skip
+    more, entries = len(entries) > limit, entries[:limit]
+    return LogPage(entries, _cursor(entries[-1].event) if more else None)
+
+
+def open_event(session: Session, key: str) -> Opened | None:
+    """One event with everything that is known of it; None for a key that is none."""
+    try:
+        event = session.get(Event, bytes.fromhex(key))
+    except ValueError:
+        return None
+    if event is None:
+        return None
+    recipient = session.get(Recipient, event.recipient_id) if event.recipient_id else None
+    campaign = session.get(Campaign, event.campaign_id) if event.campaign_id else None
+    address = recipient.email if recipient else _address(event)
+    entry = LogEntry(event, address, campaign.name if campaign else None)
+    return Opened(entry, event_of(event.key, event.raw), _pretty(event))
+
+
+def figures(session: Session, now: datetime) -> Figures:
+    """How lively the path is, and what waits for a person."""
+    newest = select(Event).order_by(Event.received_at.desc()).limit(1)
+    lately = (
+        select(Event.key)
+        .where(Event.received_at >= now - timedelta(hours=24))
+        .limit(_COUNT_UP_TO + 1)
+        .subquery()
+    )
+    number = session.scalar(select(func.count()).select_from(lately)) or 0
+    letters = session.scalar(select(func.count()).select_from(DeadLetter)) or 0
+    return Figures(
+        last=session.scalars(newest).first(),
+        lately=min(number, _COUNT_UP_TO),
+        more=number > _COUNT_UP_TO,
+        waiting=_count(session, EventStatus.NEW),
+        parked=_count(session, EventStatus.PARKED),
+        dead=_count(session, EventStatus.DEAD) + letters,
+    )
+
+
+def dead_events(session: Session, limit: int = 200) -> list[Event]:
+    """Events whose application raised an error, newest first."""
+    query = select(Event).where(Event.status == EventStatus.DEAD)
+    return list(session.scalars(query.order_by(Event.received_at.desc()).limit(limit)))
+
+
+def dead_letters(session: Session, limit: int = 200) -> list[DeadLetter]:
+    """Messages that could not be stored as events, newest first."""
+    return list(session.scalars(select(DeadLetter).order_by(DeadLetter.id.desc()).limit(limit)))
+
+
+def _count(session: Session, status: EventStatus) -> int:
+    return session.scalar(select(func.count()).where(Event.status == status)) or 0
+
+
+def _found(session: Session, text: str) -> ColumnElement[bool]:
+    """By indexes only: rows of the address or message id, and parked events of the id."""
+    if "@" in text:
+        hashed = address_hash(address_key_secret(session), text)
+        rows = select(Recipient.id).where(Recipient.address_hash == hashed)
+        return Event.recipient_id.in_(rows.limit(_SEARCHED_ROWS))
+    rows = select(Recipient.id).where(
+        Recipient.message_id == text, Recipient.message_id.is_not(None)
+    )
+    parked = and_(Event.status == EventStatus.PARKED, Event.message_id == text)
+    return or_(Event.recipient_id.in_(rows.limit(_SEARCHED_ROWS)), parked)
+
+
+def _cursor(event: Event) -> str:
+    return f"{event.received_at.timestamp()!r}.{event.key.hex()}"
+
+
+def _older_than(cursor: str | None) -> ColumnElement[bool]:
+    if not cursor:
+        return true()
+    try:
+        moment, _, key = cursor.rpartition(".")
+        at, edge = datetime.fromtimestamp(float(moment), UTC), bytes.fromhex(key)
+    except (ValueError, OverflowError, OSError):
+        return true()
+    return and_(Event.received_at <= at, or_(Event.received_at < at, Event.key < edge))
+
+
+def _address(event: Event) -> str | None:
+    """Whom an event without a row names, as far as its raw form is still there."""
+    parsed = event_of(event.key, event.raw)
+    if parsed is None:
+        return None
+    return parsed.address or (parsed.destinations[0] if parsed.destinations else None)
+
+
+def _pretty(event: Event) -> str | None:
+    if event.raw is None:
+        return None
+    try:
+        text = unpack(event.raw)
+        value: Any = json.loads(text)
+    except ValueError:
+        return None
+    return json.dumps(value, indent=2, ensure_ascii=False)
