@@ -17,6 +17,8 @@ BLUEPRINTS = (
     "web.editor",
     "web.previews",
     "web.suppressions",
+    "web.notifications",
+    "web.diagnostics",
 )
 
 

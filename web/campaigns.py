@@ -28,7 +28,7 @@ _LINKS = {
     "upload": "imports.upload",
     "verify": "verification.show",
     "test": "test_mails.new",
-    "preview": "previews.mail",
+    "preview": "previews.show",
     "export": "exports.campaign",
 }
 
@@ -119,6 +119,7 @@ def page_of(campaign_id: int) -> dict[str, Any]:
         "progress": Progress(counters["total"] - open_rows, counters["total"]),
         "pace": progress.pace(session(), campaign, settings(), now(), start=start),
         "problems": campaigns.launch_problems(session(), campaign, settings()) if editable else [],
+        "preparing": editable and not counters["reached_accepted"],
         "stopped_itself": campaign.paused_by == THE_PRODUCT,
         "scheduled_local": _scheduled_local(campaign),
         "can_retry": counters["failed"] + counters["rejected"] > 0,
