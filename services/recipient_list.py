@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from domain.addresses import address_key
 from domain.statuses import RecipientStatus
-from models import PastAttempt, Recipient
+from models import Recipient
 from services.suppression import prefix_range
 
 PAGE_SIZE = 50
@@ -98,12 +98,3 @@ def find_recipient(session: Session, campaign_id: int, recipient_id: int) -> Rec
     return session.scalar(
         select(Recipient).where(Recipient.id == recipient_id, Recipient.campaign_id == campaign_id)
     )
-
-
-def past_attempts(session: Session, recipient_id: int) -> Sequence[PastAttempt]:
-    """The attempts that were replaced by a newer one, first to last."""
-    return session.scalars(
-        select(PastAttempt)
-        .where(PastAttempt.recipient_id == recipient_id)
-        .order_by(PastAttempt.ended_at)
-    ).all()

@@ -96,10 +96,12 @@ def init_app(app: Flask) -> None:
         new_once=once.new_key,
         count=formatting.count,
         percent=formatting.percent,
+        moment_wording=formatting.moment_wording,
     )
     app.jinja_env.filters.update(
         number=formatting.number,
         rate=formatting.rate,
+        per_second=formatting.per_second,
         duration=formatting.duration,
         moment=lambda value: formatting.moment(value, zone(), now()),
         day=lambda value: formatting.day(value, zone(), now()),

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, render_template, url_for
 from sqlalchemy import func, select
 
 import rate_limiter
-from domain.statuses import CampaignStatus
+from domain.statuses import CampaignStatus, RecipientStatus
 from models import Campaign, CampaignCounters, Event
 from services import progress, workers
 from services.ledger import read_counters
@@ -20,6 +20,18 @@ from web.live import live_response
 
 blueprint = Blueprint("dashboard", __name__)
 _FINISHED = (CampaignStatus.SENT, CampaignStatus.CANCELLED)
+#: States of the short legend; all others are one figure.
+_SHORT = frozenset(
+    {
+        RecipientStatus.DELIVERED,
+        RecipientStatus.SENT,
+        RecipientStatus.DELAYED,
+        RecipientStatus.BOUNCED,
+        RecipientStatus.COMPLAINED,
+        RecipientStatus.IN_DOUBT,
+        RecipientStatus.PENDING,
+    }
+)
 #: How many finished campaigns and drafts the dashboard shows.
 _FINISHED_SHOWN, _DRAFTS_SHOWN = 8, 3
 
@@ -55,11 +67,14 @@ def _page() -> dict[str, Any]:
 
 def _running(campaign: Campaign) -> dict[str, Any]:
     counters = session().get_one(CampaignCounters, campaign.id, populate_existing=True)
+    counts = bar_counts(counters)
     start = campaign.scheduled_at if campaign.status is CampaignStatus.SCHEDULED else None
     return {
         "campaign": campaign,
         "counters": counters,
-        "counts": bar_counts(counters),
+        "counts": counts,
+        "short": [(status, n) for status, n in counts if status in _SHORT],
+        "other": sum(n for status, n in counts if status not in _SHORT),
         "progress": progress_of(counters),
         "pace": progress.pace(session(), campaign, settings(), now(), start=start),
     }

@@ -213,6 +213,33 @@ EVENT_KIND: Mapping[str, Wording] = {
     ),
 }
 
+#: Moments of a recipient that no SES event tells (services.recipient_timeline).
+_OUR_MOMENTS: Mapping[str, Wording] = {
+    "imported": Wording("Imported", "file-earmark-text", "st-faint", ""),
+    "submitted": Wording("Handed to SES", "send", "st-sending", ""),
+    "replaced": Wording("Attempt ended", "arrow-clockwise", "st-faint", ""),
+    "unsubscribed": Wording("Unsubscribed", "person-dash", "st-skipped", ""),
+    "suppressed": Wording("On the suppression list", "person-x", "st-cancelled", ""),
+}
+
+
+def moment_wording(kind: str, sub_kind: str | None) -> Wording:
+    """How a moment of a recipient's timeline is said; an unknown event type keeps its name."""
+    if kind == "verified" and sub_kind:
+        said = VERDICT[Verdict(sub_kind)]
+        return Wording(f"Checked: {said.word.lower()}", "shield-check", said.css, said.sentence)
+    if kind == "settled" and sub_kind:
+        return RECIPIENT[RecipientStatus(sub_kind)]
+    if kind == "Bounce" and not (sub_kind or "").startswith("Permanent"):
+        return RECIPIENT[RecipientStatus.SOFT_BOUNCED]
+    machine = kind in ("Open", "Click") and (sub_kind or "").startswith("machine")
+    if machine:
+        word = "Opened by a machine" if kind == "Open" else "Clicked by a machine"
+        return Wording(word, "robot", "st-faint", "A filter or a proxy, not a person.")
+    known = _OUR_MOMENTS.get(kind) or EVENT_KIND.get(kind)
+    return known or Wording(kind, "broadcast-pin", "st-faint", "An event type that is new to us.")
+
+
 _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, Wording]] = {
     RecipientStatus: RECIPIENT,  # type: ignore[dict-item]
     CampaignStatus: CAMPAIGN,  # type: ignore[dict-item]
@@ -251,6 +278,11 @@ def rate(per_second: float) -> str:
     if per_second >= 100:
         return f"{per_second:,.0f} /s"
     return f"{per_second:.1f} /s" if per_second >= 1 or not per_second else f"{per_second:.2g} /s"
+
+
+def per_second(limit: float) -> str:
+    """A limit that somebody set, as it was written: 40 /s, 0.5 /s."""
+    return f"{limit:,g} /s" if limit < 1_000_000 else f"{limit:,.0f} /s"
 
 
 def count(value: int, singular: str, plural: str | None = None) -> str:

@@ -13,6 +13,7 @@ from domain.statuses import RecipientStatus
 from models import Campaign, Recipient
 from services import doubt
 from services.recipient_list import find_recipient, recipient_page
+from services.recipient_timeline import Moment, timeline
 from web.database import session
 from web.formatting import BAR_ORDER, number
 
@@ -50,6 +51,10 @@ class People:
         """This page of the list with a recipient opened beside it."""
         return _address(self.campaign_id, **{**view_of_address(), "r": str(recipient_id)})
 
+    def variables_of(self, row: Recipient) -> str:
+        """What the uploaded row says beside the address."""
+        return ", ".join(value for value in json.loads(row.variables).values() if value)
+
     @property
     def closed_address(self) -> str:
         """This page of the list without an opened recipient."""
@@ -62,6 +67,7 @@ class Opened:
 
     row: Recipient
     variables: Mapping[str, str]
+    moments: Sequence[Moment]
     doubtful: Sequence[doubt.InDoubt]
 
 
@@ -122,6 +128,7 @@ def opened_of(campaign: Campaign) -> Opened | None:
     return Opened(
         row=row,
         variables=json.loads(row.variables),
+        moments=timeline(session(), row),
         doubtful=doubt.rows_in_doubt(session(), campaign.id, after_id=row.id - 1, limit=1)
         if in_doubt
         else [],
