@@ -35,7 +35,7 @@ class Refusals:
                 return False
             self._logged_at[reason] = now
             number = self._unlogged.pop(reason)
-        logger.warning("refused %d posts: %s (last: %.200r)", number, reason, detail)
+        logger.warning("%d posts not taken: %s (last: %.200r)", number, reason, detail)
         return True
 
     def totals(self) -> dict[str, int]:
