@@ -10,7 +10,8 @@ The pages for people are in `pages.py`. For programs:
 - `GET /_sim/mails/ID.json`, `/html`, `/text`, `/source`; `POST /_sim/mails/ID/events` makes
   something happen to a mail (`{"kind": "Bounce", "detail": "Permanent/General"}`)
 - `GET|PUT|POST|DELETE /_sim/faults`: all, replace, change some, none
-- `POST /_sim/reset` (`keep=faults` leaves those), `GET /_sim/stats`
+- `POST /_sim/reset` (`keep=faults` leaves those, `setup=1` also makes topics, queues and
+  configuration sets anew), `GET /_sim/stats`
 - `GET /_sim/certificate` and `/_sim/certificates/FILE`: the certificate that signs SNS messages
 """
 
@@ -204,7 +205,8 @@ class Control:
         return as_json(self._world.faults.as_json())
 
     def _reset(self, request: Request) -> Response:
-        self._world.reset(keep_faults=request.parameters.get("keep") == "faults")
+        wanted = request.parameters
+        self._world.reset(wanted.get("keep") == "faults", wanted.get("setup") != "1")
         if _is_form(request):
             return Response(303, headers=(("location", "/_sim/outbox"),))
         return as_json({"reset": True})
@@ -232,7 +234,7 @@ class Control:
 
     def _event(self, request: Request, mail: Mail) -> Response:
         """From JSON or from the form of the outbox page, which is sent back to it."""
-        form = _is_form(request)
+        form = not request.body.startswith(b"{")
         try:
             if form:
                 answer = dict(parse_qsl(request.body.decode()))["answer"]

@@ -85,9 +85,9 @@ class Simulator:
         self._loop.call_soon_threadsafe(run)
         return result.result(timeout=30)
 
-    def reset(self) -> None:
-        """Forget mails, events, messages, suppressions and faults."""
-        self.call(self.world.reset)
+    def reset(self, keep_setup: bool = True) -> None:
+        """Forget mails, events, messages, suppressions and faults, and what was set up if told."""
+        self.call(lambda: self.world.reset(keep_setup=keep_setup))
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until `stop`; `ready` is called once the port is open."""

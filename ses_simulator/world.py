@@ -121,8 +121,12 @@ class World:
         if queue is not None:
             queue.send(message, 0)
 
-    def reset(self, keep_faults: bool = False) -> None:
-        """Forget mails, events, messages, suppressions, faults; keep what was set up."""
+    def reset(self, keep_faults: bool = False, keep_setup: bool = True) -> None:
+        """Forget mails, events, messages, suppressions and faults.
+
+        Topics, queues, subscriptions, configuration sets and identities stay, unless all is to
+        be as it was at the start.
+        """
         if not keep_faults:
             self.faults.clear()
         self.outbox.clear()
@@ -132,3 +136,6 @@ class World:
         self.random.seed(self.options.seed)
         for region in self.regions.values():
             region.forget_traffic()
+        if not keep_setup:
+            self.regions.clear()
+            self.region(self.options.region)

@@ -1,4 +1,4 @@
-"""A simulator per test with events made fast, and the calls that its tests make most."""
+"""A simulator with events made fast, and the calls that its tests make most."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ ONCE = Config(
 class Account:
     """boto3 clients of one simulator, and shorthands for what tests do with them."""
 
-    def __init__(self, simulator: Simulator, region: str = "us-east-1") -> None:
+    def __init__(
+        self, simulator: Simulator, region: str = "us-east-1", config: Config = ONCE
+    ) -> None:
         self.simulator = simulator
         options: dict[str, Any] = {
             "endpoint_url": simulator.url,
             "region_name": region,
-            "config": ONCE,
+            "config": config,
         }
         self.ses = _session.client("sesv2", **options)
         self.sqs = _session.client("sqs", **options)
@@ -107,16 +109,20 @@ def eventually(condition: Callable[[], Any], timeout: float = 5.0) -> Any:
     return value
 
 
-@pytest.fixture
-def sim() -> Iterator[Simulator]:
-    """Ordinary addresses all get their mail; events come within some 20 ms."""
+@pytest.fixture(scope="session")
+def running() -> Iterator[Account]:
+    """One simulator and its clients for all tests; making clients takes longer than most tests."""
     with start(event_speed=50, mix=Mix.all_delivered(), sns_retry_seconds=0.02) as simulator:
-        yield simulator
+        account = Account(simulator)
+        yield account
+        account.close()
 
 
 @pytest.fixture
-def aws(sim: Simulator) -> Iterator[Account]:
-    """boto3 clients of `sim`."""
-    account = Account(sim)
-    yield account
-    account.close()
+def aws(running: Account) -> Account:
+    """boto3 clients of a simulator as just started.
+
+    Ordinary addresses all get their mail; events come within some 20 ms.
+    """
+    running.simulator.reset(keep_setup=False)
+    return running
