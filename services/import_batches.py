@@ -1,0 +1,222 @@
+"""Writes one batch of an import: recipients, refused rows, suppressions, counters and progress,
+all in the transaction of the caller, so that a batch is either counted and there or neither.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import exists, insert, select
+from sqlalchemy.orm import Session
+
+from database import is_sqlite
+from domain.addresses import AddressProblem, check_syntax, key_hash
+from domain.recipient_files import RecipientRow
+from domain.statuses import Fact, RecipientStatus, SuppressionReason
+from models import RefusedRow, Suppression
+from services import ledger
+from services.suppression import insert_new, suppressed_hashes
+
+_COLUMNS = (
+    "email, address, address_hash, variables, line, status, facts, reason_code, reason, "
+    "campaign_id, import_id, updated_at, reason_at, "
+    "attempts, opens, machine_opens, clicks, machine_clicks, duplicates"
+)
+_SQLITE = (
+    f"INSERT INTO recipients ({_COLUMNS}) VALUES"  # noqa: S608 - constants only
+    " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, 0)"
+    " ON CONFLICT (campaign_id, address) DO NOTHING"
+)
+_POSTGRES = (
+    f"INSERT INTO recipients ({_COLUMNS})"  # noqa: S608 - constants only
+    " SELECT email, address, hash, variables, line, %s, %s::int, %s, %s, %s::int, %s::bigint,"
+    " %s::float8, %s::float8, 0, 0, 0, 0, 0, 0"
+    " FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::text[], %s::int[]) WITH ORDINALITY"
+    " AS t(email, address, hash, variables, line, place) ORDER BY place"
+    " ON CONFLICT (campaign_id, address) DO NOTHING"
+)
+_LONGEST_CELL = 10_000
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+#: Why a suppressed address is skipped, as the claim says it too.
+SUPPRESSED_BECAUSE = {
+    SuppressionReason.UNSUBSCRIBED: "This person has unsubscribed.",
+    SuppressionReason.COMPLAINED: "On the suppression list: complained about an earlier mail.",
+    SuppressionReason.BOUNCED: "On the suppression list: an earlier mail bounced for good.",
+    SuppressionReason.SOFT_BOUNCES: "On the suppression list: earlier mails bounced too often.",
+    SuppressionReason.ACCOUNT_LIST: "On the suppression list: SES has it on its own list.",
+}
+_ON_THE_LIST = "On the suppression list."
+
+
+class Skip(NamedTuple):
+    """Why a row is stored as skipped."""
+
+    code: str
+    reason: str
+
+
+class Candidate(NamedTuple):
+    """A good row, ready for the table."""
+
+    email: str
+    address: str
+    address_hash: bytes
+    variables: str
+    line: int
+    skip: Skip | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows prepared outside of any transaction."""
+
+    rows: int = 0
+    candidates: list[Candidate] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    said_no: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the rows: `rows` is the sum of the others."""
+
+    rows: int = 0
+    added: int = 0
+    duplicates: int = 0
+    suppressed: int = 0
+    refused_total: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """The sum."""
+        return Counts(
+            self.rows + other.rows,
+            self.added + other.added,
+            self.duplicates + other.duplicates,
+            self.suppressed + other.suppressed,
+            self.refused_total + other.refused_total,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the rows of one import go."""
+
+    campaign_id: int
+    job_id: int
+    filename: str
+    secret: bytes
+
+
+def prepare(rows: Sequence[RecipientRow], target: Target) -> Batch:
+    """Judge rows and make them ready for the table; no database."""
+    batch = Batch(rows=len(rows))
+    for row in rows:
+        parsed = None if row.fault else check_syntax(row.value)
+        if parsed is None or isinstance(parsed, AddressProblem):
+            batch.refused.append(_refused(row, target, str(parsed or row.fault)))
+            continue
+        hashed = key_hash(target.secret, parsed.address)
+        skip = None
+        if row.said_no is not None:
+            skip = Skip("said_no", row.said_no.sentence)
+            if row.said_no.reason is not None:
+                batch.said_no.append(
+                    {
+                        "address_hash": hashed,
+                        "address": parsed.address,
+                        "reason": SuppressionReason.IMPORTED,
+                        "source": f"{target.filename}, line {row.line}: {row.said_no.sentence}",
+                        "note": f"import {target.job_id}",
+                        "campaign_id": target.campaign_id,
+                    }
+                )
+        batch.candidates.append(
+            Candidate(parsed.email, parsed.address, hashed, _encode(row.variables), row.line, skip)
+        )
+    return batch
+
+
+def _refused(row: RecipientRow, target: Target, reason: str) -> dict[str, Any]:
+    return {
+        "job_id": target.job_id,
+        "line": row.line,
+        "value": row.value.strip()[:500],
+        "reason": reason,
+        "cells": [cell[:_LONGEST_CELL] for cell in row.cells],
+    }
+
+
+def write(session: Session, batch: Batch, target: Target, now: datetime) -> Counts:
+    """Write a batch and the campaign's counters; call it last in the transaction."""
+    counts = Counts(rows=batch.rows, refused_total=len(batch.refused))
+    candidates = _with_suppressions(session, batch.candidates)
+    for skip, run in groupby(candidates, key=lambda candidate: candidate.skip):
+        group = list(run)
+        inserted = _insert(session, group, skip, target, now)
+        counts.duplicates += len(group) - inserted
+        if skip is None:
+            counts.added += inserted
+        else:
+            counts.suppressed += inserted
+    if batch.said_no:
+        session.execute(insert_new(session), [{**one, "created_at": now} for one in batch.said_no])
+    if batch.refused:
+        session.execute(insert(RefusedRow), batch.refused)
+    stored = counts.added + counts.suppressed
+    changes = {
+        "total": stored,
+        RecipientStatus.PENDING.value: counts.added,
+        RecipientStatus.SKIPPED.value: counts.suppressed,
+    }
+    ledger.add_counters(session, {target.campaign_id: changes})
+    return counts
+
+
+def _with_suppressions(session: Session, candidates: list[Candidate]) -> Iterator[Candidate]:
+    """The candidates in order, those on the suppression list with that as the reason."""
+    if not candidates or not session.scalar(select(exists().select_from(Suppression))):
+        return iter(candidates)
+    known = suppressed_hashes(session, [candidate.address_hash for candidate in candidates])
+    return (
+        candidate._replace(skip=_on_the_list(known[candidate.address_hash]))
+        if candidate.address_hash in known
+        else candidate
+        for candidate in candidates
+    )
+
+
+def _on_the_list(reason: SuppressionReason) -> Skip:
+    unsubscribed = reason is SuppressionReason.UNSUBSCRIBED
+    code = "unsubscribed" if unsubscribed else "suppressed"
+    return Skip(code, SUPPRESSED_BECAUSE.get(reason, _ON_THE_LIST))
+
+
+def _insert(
+    session: Session, group: list[Candidate], skip: Skip | None, target: Target, now: datetime
+) -> int:
+    """How many of the group were new; addresses the campaign has already stay as they are."""
+    moment = now.timestamp()
+    state = RecipientStatus.SKIPPED if skip else RecipientStatus.PENDING
+    same = (
+        state.value,
+        int(Fact.SKIPPED) if skip else 0,
+        skip.code if skip else None,
+        skip.reason if skip else None,
+        target.campaign_id,
+        target.job_id,
+        moment,
+        moment if skip else None,
+    )
+    connection = session.connection()
+    if is_sqlite(session):
+        result = connection.exec_driver_sql(_SQLITE, [(*one[:5], *same) for one in group])
+    else:
+        columns = zip(*(one[:5] for one in group), strict=True)
+        result = connection.exec_driver_sql(_POSTGRES, (*same, *map(list, columns)))
+    return result.rowcount
