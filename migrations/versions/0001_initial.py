@@ -145,6 +145,13 @@ def upgrade() -> None:
             unique=False,
         )
         batch_op.create_index(
+            "ix_events_test_mail",
+            ["attempt_id"],
+            unique=False,
+            sqlite_where=sa.text("recipient_id IS NULL AND attempt_id IS NOT NULL"),
+            postgresql_where=sa.text("recipient_id IS NULL AND attempt_id IS NOT NULL"),
+        )
+        batch_op.create_index(
             "ix_events_waiting",
             ["status", "received_at"],
             unique=False,
