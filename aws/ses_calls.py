@@ -42,6 +42,7 @@ _NO_CREDENTIALS = (
 )
 _TIMED_OUT = "SES did not answer in time; whether it took the mail is not known."
 _LOST = "The connection broke before SES answered; whether it took the mail is not known."
+_UNREADABLE = "The answer cannot be read; whether SES took the mail is not known."
 
 Guard = Callable[[], bool]
 
@@ -231,6 +232,9 @@ class BotoCalls:
             raise NotSubmitted("local_validation", f"boto3 refused the mail: {error}") from error
         except boto_errors.BotoCoreError as error:
             raise _from_boto(error) from error
+        except Exception as error:
+            # botocore's parsers stumble over answers that are not AWS's (tried: a JSON list).
+            raise OutcomeUnknown("unreadable_answer", _UNREADABLE) from error
         answer.pop("ResponseMetadata", None)
         return Reply(200, body=answer)
 

@@ -26,17 +26,9 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:bes"
 QUEUE_ARN = "arn:aws:sqs:eu-central-1:123456789012:bes"
 EVENTS = frozenset(
-    [
-        "SEND",
-        "DELIVERY",
-        "BOUNCE",
-        "COMPLAINT",
-        "REJECT",
-        "RENDERING_FAILURE",
-        "DELIVERY_DELAY",
-        "SUBSCRIPTION",
-    ]
-)
+    ("SEND", "DELIVERY", "BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE", "DELIVERY_DELAY",
+     "SUBSCRIPTION")
+)  # fmt: skip
 SETTINGS = Settings(
     secret_key="x" * 32,
     database_url="sqlite://",
