@@ -14,9 +14,10 @@ from services.ledger import read_counters
 from services.lifecycle import THE_PRODUCT
 from web.context import now
 from web.database import session, settings
-from web.formatting import BAR_ORDER, RECIPIENT, clock, day, number, zone_or_utc
+from web.formatting import clock, day, number, zone_or_utc
 from web.live import live_response
 from web.recipient_view import opened_of, people_of, view_of_address
+from web.wording import BAR_ORDER, RECIPIENT
 
 blueprint = Blueprint("campaigns", __name__, url_prefix="/campaigns")
 

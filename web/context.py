@@ -20,7 +20,7 @@ from jinja2 import StrictUndefined
 from config import Settings
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Bucket
-from web import attention, charts, formatting, once
+from web import attention, charts, formatting, once, wording
 from web.database import session, settings
 
 THEMES = ("system", "light", "dark")
@@ -86,8 +86,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
-        wording=formatting.wording,
-        recipient_states=formatting.BAR_ORDER,
+        wording=wording.wording,
+        recipient_states=wording.BAR_ORDER,
         RecipientStatus=RecipientStatus,
         CampaignStatus=CampaignStatus,
         charts=charts,
@@ -96,7 +96,7 @@ def init_app(app: Flask) -> None:
         new_once=once.new_key,
         count=formatting.count,
         percent=formatting.percent,
-        moment_wording=formatting.moment_wording,
+        moment_wording=wording.moment_wording,
     )
     app.jinja_env.filters.update(
         number=formatting.number,

@@ -8,12 +8,12 @@ from flask import Blueprint, Response, abort, jsonify, request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.statuses import CampaignStatus, EventStatus, RecipientStatus
 from models import Bucket, Campaign, CampaignCounters, DeadLetter, Event
-from services import workers
+from services import schema, workers
 from web.database import session, settings
 
 blueprint = Blueprint("health", __name__)
@@ -30,11 +30,12 @@ def readyz() -> tuple[Response, int]:
     """503 when the database or its schema cannot serve; the scheduler's age is only told."""
     try:
         age = workers.age_seconds(session())
-        session().execute(text("SELECT 1 FROM recipients LIMIT 1"))
-        session().execute(select(Bucket.rate).limit(1))
+        version_fits = schema.is_current(session())
     except SQLAlchemyError as error:
         session().rollback()
         return jsonify(status="unavailable", reason=type(error).__name__), 503
+    if not version_fits:
+        return jsonify(status="unavailable", reason="schema: run python update_db_schema.py"), 503
     told = None if age is None else round(age, 1)
     return jsonify(status="ok", scheduler_age_seconds=told), 200
 

@@ -18,8 +18,9 @@ from services.delivery_events import apply_stored
 from services.event_log import Figures, LogEntry
 from web.context import now
 from web.database import session
-from web.formatting import EVENT_KIND, Wording, count, number, wording
+from web.formatting import count, number
 from web.security import local_path
+from web.wording import EVENT_KIND, Wording, wording
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("notifications", __name__, url_prefix="/notifications")

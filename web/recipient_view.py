@@ -15,7 +15,8 @@ from services import doubt
 from services.recipient_list import find_recipient, recipient_page
 from services.recipient_timeline import Moment, timeline
 from web.database import session
-from web.formatting import BAR_ORDER, number
+from web.formatting import number
+from web.wording import BAR_ORDER
 
 #: States that a person asks about first; the others wait behind "More states".
 _FIRST = (

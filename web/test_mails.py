@@ -22,8 +22,8 @@ from services.delivery_events import event_of
 from web import once
 from web.context import now
 from web.database import session
-from web.formatting import EVENT_KIND, Wording
 from web.live import live_response
+from web.wording import EVENT_KIND, Wording
 
 blueprint = Blueprint("test_mails", __name__, url_prefix="/campaigns/<int:campaign_id>/test")
 _SHOWN = 8

@@ -1,0 +1,249 @@
+"""The words, icons, colours and sentences of every state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.statuses import (
+    CampaignStatus,
+    EventStatus,
+    JobKind,
+    JobStatus,
+    RecipientStatus,
+    SuppressionReason,
+    Verdict,
+)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A state for a person: its word, its icon, its colour class and what it means."""
+
+    word: str
+    icon: str
+    css: str
+    sentence: str
+
+
+RECIPIENT: Mapping[RecipientStatus, Wording] = {
+    RecipientStatus.PENDING: Wording("Pending", "clock", "st-pending", "Waits for its turn."),
+    RecipientStatus.SENDING: Wording(
+        "Sending", "send", "st-sending", "Is being handed to SES right now."
+    ),
+    RecipientStatus.IN_DOUBT: Wording(
+        "In doubt", "question-diamond", "st-in_doubt",
+        "Handed to SES, but the answer was lost. Not sent again until an event settles it.",
+    ),
+    RecipientStatus.SKIPPED: Wording(
+        "Skipped", "skip-forward", "st-skipped",
+        "Left out on purpose: suppressed, unsubscribed, or cannot receive mail.",
+    ),
+    RecipientStatus.CANCELLED: Wording(
+        "Cancelled", "dash-circle", "st-cancelled",
+        "The campaign was cancelled before it was this recipient’s turn.",
+    ),
+    RecipientStatus.FAILED: Wording(
+        "Failed", "x-circle", "st-failed",
+        "SES refused it or the mail could not be made for this recipient. You can retry it.",
+    ),
+    RecipientStatus.SENT: Wording(
+        "Sent", "check2", "st-sent", "SES accepted it. We wait for the receiving server."
+    ),
+    RecipientStatus.DELAYED: Wording(
+        "Delayed", "hourglass-split", "st-delayed",
+        "The receiving server asked SES to come back later. SES keeps trying for up to 14 hours.",
+    ),
+    RecipientStatus.DELIVERED: Wording(
+        "Delivered", "check2-all", "st-delivered", "The receiving server took it."
+    ),
+    RecipientStatus.SOFT_BOUNCED: Wording(
+        "Soft bounced", "arrow-repeat", "st-soft_bounced",
+        "SES gave up after trying for hours. The address may work next time.",
+    ),
+    RecipientStatus.BOUNCED: Wording(
+        "Bounced", "x-octagon", "st-bounced",
+        "The address does not exist or refuses all mail. It will get nothing more.",
+    ),
+    RecipientStatus.REJECTED: Wording(
+        "Rejected", "shield-x", "st-rejected",
+        "SES itself refused the mail, usually because of a virus.",
+    ),
+    RecipientStatus.COMPLAINED: Wording(
+        "Complained", "hand-thumbs-down", "st-complained",
+        "The reader pressed “spam”. This address will get nothing more.",
+    ),
+}  # fmt: skip
+
+#: The order of segments and legends: what went well first, what still waits last.
+BAR_ORDER: tuple[RecipientStatus, ...] = (
+    RecipientStatus.DELIVERED,
+    RecipientStatus.SENT,
+    RecipientStatus.DELAYED,
+    RecipientStatus.SOFT_BOUNCED,
+    RecipientStatus.BOUNCED,
+    RecipientStatus.REJECTED,
+    RecipientStatus.COMPLAINED,
+    RecipientStatus.SKIPPED,
+    RecipientStatus.FAILED,
+    RecipientStatus.CANCELLED,
+    RecipientStatus.IN_DOUBT,
+    RecipientStatus.SENDING,
+    RecipientStatus.PENDING,
+)
+
+CAMPAIGN: Mapping[CampaignStatus, Wording] = {
+    CampaignStatus.DRAFT: Wording(
+        "Draft", "pencil", "st-draft", "Nothing is sent until you press Start Sending."
+    ),
+    CampaignStatus.SCHEDULED: Wording(
+        "Scheduled", "calendar-event", "st-scheduled", "Starts by itself at its time."
+    ),
+    CampaignStatus.SENDING: Wording("Sending", "send", "st-sending", "Mails are going out."),
+    CampaignStatus.PAUSED: Wording(
+        "Paused", "pause-fill", "is-warn", "Nothing is sent until it is resumed."
+    ),
+    CampaignStatus.SENT: Wording(
+        "Sent", "check2-all", "st-delivered", "Every recipient had their turn."
+    ),
+    CampaignStatus.CANCELLED: Wording(
+        "Cancelled", "dash-circle", "st-cancelled", "Stopped for good before it was finished."
+    ),
+}
+
+VERDICT: Mapping[Verdict, Wording] = {
+    Verdict.DELIVERABLE: Wording(
+        "Deliverable", "check-circle-fill", "is-ok", "The domain takes mail and nothing is known "
+        "against the address.",
+    ),
+    Verdict.RISKY: Wording(
+        "Risky", "exclamation-triangle-fill", "is-warn",
+        "It may arrive: a shared or throw-away mailbox, or one that bounced before.",
+    ),
+    Verdict.UNDELIVERABLE: Wording(
+        "Undeliverable", "x-circle-fill", "is-fail",
+        "It cannot arrive: the address is malformed or its domain takes no mail.",
+    ),
+    Verdict.UNKNOWN: Wording(
+        "Unknown", "question-circle", "st-pending",
+        "The domain could not be asked. Nothing is held against the address.",
+    ),
+}  # fmt: skip
+
+SUPPRESSION: Mapping[SuppressionReason, Wording] = {
+    SuppressionReason.BOUNCED: Wording(
+        "Bounced", "x-octagon", "st-bounced", "The address does not exist or refuses all mail."
+    ),
+    SuppressionReason.COMPLAINED: Wording(
+        "Complained", "hand-thumbs-down", "st-complained", "The reader pressed “spam”."
+    ),
+    SuppressionReason.UNSUBSCRIBED: Wording(
+        "Unsubscribed", "person-dash", "st-skipped", "The reader asked for no more mail."
+    ),
+    SuppressionReason.SOFT_BOUNCES: Wording(
+        "Soft bounces", "arrow-repeat", "st-soft_bounced",
+        "Mails to it came back several campaigns in a row.",
+    ),
+    SuppressionReason.ACCOUNT_LIST: Wording(
+        "SES’s list", "cloud-slash", "st-rejected", "SES’s own suppression list holds the address."
+    ),
+    SuppressionReason.MANUAL: Wording(
+        "Added by hand", "person-x", "st-cancelled", "A person put the address on the list."
+    ),
+    SuppressionReason.IMPORTED: Wording(
+        "Imported", "file-earmark-text", "st-cancelled", "The address came with an imported list."
+    ),
+}  # fmt: skip
+
+JOB: Mapping[JobStatus, Wording] = {
+    JobStatus.QUEUED: Wording("Waiting", "clock", "st-pending", "Waits for a scheduler."),
+    JobStatus.RUNNING: Wording("Running", "arrow-repeat", "st-sending", "Is being done now."),
+    JobStatus.DONE: Wording("Done", "check-circle-fill", "is-ok", "It is finished."),
+    JobStatus.FAILED: Wording("Failed", "x-circle-fill", "is-fail", "It could not be done."),
+    JobStatus.STOPPED: Wording("Stopped", "stop-fill", "is-warn", "A person stopped it."),
+}
+
+JOB_KIND: Mapping[JobKind, str] = {
+    JobKind.IMPORT: "Importing recipients",
+    JobKind.VERIFY: "Checking addresses",
+    JobKind.TEST_MAIL: "Sending a test mail",
+}
+
+EVENT: Mapping[EventStatus, Wording] = {
+    EventStatus.NEW: Wording("New", "clock", "st-pending", "Stored, not applied yet."),
+    EventStatus.APPLIED: Wording("Applied", "check2", "is-ok", "It changed or confirmed a state."),
+    EventStatus.PARKED: Wording(
+        "Parked", "hourglass-split", "is-warn", "Its recipient is not known yet; it is tried again."
+    ),
+    EventStatus.EXPIRED: Wording(
+        "Expired", "dash-circle", "st-cancelled", "Its recipient never became known."
+    ),
+    EventStatus.IGNORED: Wording("Ignored", "dash", "st-pending", "Known, and without effect."),
+    EventStatus.DEAD: Wording(
+        "Error", "x-circle-fill", "is-fail", "Applying it failed. It can be tried again."
+    ),
+}
+
+#: SES's event types (`Event.kind`) as a timeline or a log shows them.
+EVENT_KIND: Mapping[str, Wording] = {
+    "Send": Wording("Sent", "check2", "st-sent", "SES accepted the mail."),
+    "Delivery": Wording("Delivered", "check2-all", "st-delivered", "The receiving server took it."),
+    "DeliveryDelay": Wording(
+        "Delayed", "hourglass-split", "st-delayed", "The receiving server asked to wait."
+    ),
+    "Bounce": Wording("Bounced", "x-octagon", "st-bounced", "The mail came back."),
+    "Complaint": Wording(
+        "Complained", "hand-thumbs-down", "st-complained", "The reader pressed “spam”."
+    ),
+    "Reject": Wording("Rejected", "shield-x", "st-rejected", "SES itself refused the mail."),
+    "Rendering Failure": Wording(
+        "Could not be made", "x-circle", "st-failed", "SES could not make the mail."
+    ),
+    "Open": Wording("Opened", "envelope-open", "st-accent", "The mail was opened."),
+    "Click": Wording("Clicked", "cursor", "st-in_doubt", "A link was followed."),
+    "Subscription": Wording(
+        "Preferences", "person-dash", "st-skipped", "The reader changed what they get."
+    ),
+}
+
+#: Moments of a recipient that no SES event tells (services.recipient_timeline).
+_OUR_MOMENTS: Mapping[str, Wording] = {
+    "imported": Wording("Imported", "file-earmark-text", "st-faint", ""),
+    "submitted": Wording("Handed to SES", "send", "st-sending", ""),
+    "replaced": Wording("Attempt ended", "arrow-clockwise", "st-faint", ""),
+    "unsubscribed": Wording("Unsubscribed", "person-dash", "st-skipped", ""),
+    "suppressed": Wording("On the suppression list", "person-x", "st-cancelled", ""),
+}
+
+
+def moment_wording(kind: str, sub_kind: str | None) -> Wording:
+    """How a moment of a recipient's timeline is said; an unknown event type keeps its name."""
+    if kind == "verified" and sub_kind:
+        said = VERDICT[Verdict(sub_kind)]
+        return Wording(f"Checked: {said.word.lower()}", "shield-check", said.css, said.sentence)
+    if kind == "settled" and sub_kind:
+        return RECIPIENT[RecipientStatus(sub_kind)]
+    if kind == "Bounce" and not (sub_kind or "").startswith("Permanent"):
+        return RECIPIENT[RecipientStatus.SOFT_BOUNCED]
+    machine = kind in ("Open", "Click") and (sub_kind or "").startswith("machine")
+    if machine:
+        word = "Opened by a machine" if kind == "Open" else "Clicked by a machine"
+        return Wording(word, "robot", "st-faint", "A filter or a proxy, not a person.")
+    known = _OUR_MOMENTS.get(kind) or EVENT_KIND.get(kind)
+    return known or Wording(kind, "broadcast-pin", "st-faint", "An event type that is new to us.")
+
+
+_WORDS: Mapping[type[StrEnum], Mapping[StrEnum, Wording]] = {
+    RecipientStatus: RECIPIENT,  # type: ignore[dict-item]
+    CampaignStatus: CAMPAIGN,  # type: ignore[dict-item]
+    Verdict: VERDICT,  # type: ignore[dict-item]
+    SuppressionReason: SUPPRESSION,  # type: ignore[dict-item]
+    JobStatus: JOB,  # type: ignore[dict-item]
+    EventStatus: EVENT,  # type: ignore[dict-item]
+}
+
+
+def wording(state: StrEnum) -> Wording:
+    """How a state is said; KeyError for an enum that has no words."""
+    return _WORDS[type(state)][state]
