@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -25,8 +27,8 @@ async def post(url: str, headers: Mapping[str, str], body: bytes, timeout: float
         return 0
     try:
         return await asyncio.wait_for(_exchange(url, headers, body), timeout)
-    except (OSError, ValueError, IndexError, TimeoutError, asyncio.IncompleteReadError):
-        return 0
+    except (OSError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError):
+        return 0  # TimeoutError is an OSError, IncompleteReadError an EOFError
 
 
 async def _exchange(url: str, headers: Mapping[str, str], body: bytes) -> int:
@@ -44,8 +46,10 @@ async def _exchange(url: str, headers: Mapping[str, str], body: bytes) -> int:
         ]
         writer.write("\r\n".join(lines).encode("latin-1") + body)
         await writer.drain()
-        status = int((await reader.readline()).split(b" ")[1])
-        await reader.read()
-        return status
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        # The answer is read to its end, so that the server is not cut off in the middle of it.
+        await (reader.readexactly(int(length[1])) if length else reader.read())
+        return int(head.split(b" ", 2)[1])
     finally:
         writer.close()

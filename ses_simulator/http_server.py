@@ -96,6 +96,7 @@ class HttpConnection(asyncio.Protocol):
         self._head: Head | None = None
         self._length = 0
         self._busy = False
+        self._last = False
         self._task: asyncio.Future[Response] | None = None
         self._transport: asyncio.Transport | None = None
 
@@ -135,6 +136,7 @@ class HttpConnection(asyncio.Protocol):
             request = Request(*head, body=body, received=time.time())
             self._head = None
             self._busy = True
+            self._last = request.headers.get("connection", "").lower() == "close"
             self._answer(request)
 
     def _read_head(self) -> Head | None:
@@ -184,3 +186,5 @@ class HttpConnection(asyncio.Protocol):
             self.close()
         elif self._transport is not None:
             self._transport.write(response.wire())
+            if self._last:
+                self._transport.close()

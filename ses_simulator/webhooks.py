@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ses_simulator.queues import Message, Text
 from ses_simulator.signing import Signer
 from ses_simulator.topics import Publication, Subscription, confirmation
 
+logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS: Final = 15.0
 RETRIES: Final = 3
 AT_ONCE: Final = 32
@@ -80,7 +82,12 @@ class Webhooks:
             self._active[subscription] += 1
             task = asyncio.ensure_future(self._deliver(subscription, line.popleft()))
             self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a delivery broke", exc_info=task.exception())
 
     async def _deliver(self, subscription: Subscription, delivery: Delivery) -> None:
         try:

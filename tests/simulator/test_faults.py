@@ -14,6 +14,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     ReadTimeoutError,
 )
+
 from ses_simulator.faults import Faults, Rule
 from ses_simulator.outcomes import SIMULATOR_DOMAIN
 from tests.simulator.conftest import ONCE, SUCCESS, Account, eventually, fetch

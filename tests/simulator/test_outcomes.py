@@ -83,7 +83,7 @@ def test_ordinary_addresses_come_in_the_proportions_of_the_mix() -> None:
     for number in range(count):
         steps = plan(f"reader{number}@example.org", mix)
         words = kinds(steps)
-        seen.update(set(word.partition(" ")[0] for word in words))
+        seen.update({word.partition(" ")[0] for word in words})
         seen["silent"] += not words
         seen["machine"] += "Open machine" in words
         seen["auto"] += "Delivery" in words and "Bounce Transient/General" in words

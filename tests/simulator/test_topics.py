@@ -19,8 +19,16 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.simulator.conftest import Account, eventually, fetch
 
-CONFIRMATION_KEYS = "Message MessageId SubscribeURL Timestamp Token TopicArn Type".split()
-NOTIFICATION_KEYS = "Message MessageId Subject Timestamp TopicArn Type".split()
+CONFIRMATION_KEYS = (
+    "Message",
+    "MessageId",
+    "SubscribeURL",
+    "Timestamp",
+    "Token",
+    "TopicArn",
+    "Type",
+)
+NOTIFICATION_KEYS = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 
 
 @dataclass
