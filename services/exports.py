@@ -1,0 +1,218 @@
+"""Exports of a campaign's recipients, of the rows an import refused, and of suppressions: CSV
+and XLSX, read in keyset chunks, with no transaction open while a client downloads.
+
+Cells that a spreadsheet would run as a formula are written as text (OWASP, CSV injection).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from sqlalchemy import Table, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain.statuses import RecipientStatus
+from models import Campaign, Job, Recipient, RefusedRow, Suppression
+from services.campaigns import NotFound, Refused
+
+#: The columns of a recipient export, before the campaign's variables. Stable: programs read them.
+COLUMNS = (
+    "email", "status", "reason_code", "reason", "message_id", "attempts", "sent_at",
+    "delivered_at", "bounced_at", "complained_at", "opened_at", "clicked_at",
+)  # fmt: skip
+_TIMES = frozenset(name for name in COLUMNS if name.endswith("_at"))
+_CHUNK = 2_000
+#: Excel's own limits: rows on a sheet, characters in a cell.
+_SHEET_ROWS, _CELL_LENGTH = 1_048_576, 32_767
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_ROWS = cast(Table, Recipient.__table__)
+
+Row = Sequence[str]
+
+
+def recipient_rows(
+    sessions: sessionmaker[Session],
+    campaign_id: int,
+    *,
+    status: RecipientStatus | None = None,
+) -> Iterator[Row]:
+    """The header, then every recipient in import order, or those in one state.
+
+    Variables that have the name of a column come as `var_<name>`. Raises NotFound at once.
+    """
+    with sessions() as session:
+        campaign = session.get(Campaign, campaign_id)
+        if campaign is None:
+            raise NotFound(f"There is no campaign {campaign_id}.")
+        names = [str(name) for name in campaign.variables]
+    heads = [f"var_{name}" if name in COLUMNS else name for name in names]
+    return _recipient_rows(sessions, campaign_id, status, names, [*COLUMNS, *heads])
+
+
+def _recipient_rows(
+    sessions: sessionmaker[Session],
+    campaign_id: int,
+    status: RecipientStatus | None,
+    names: list[str],
+    header: list[str],
+) -> Iterator[Row]:
+    yield header
+    columns = [_ROWS.c[name] for name in COLUMNS]
+    query = select(_ROWS.c.id, _ROWS.c.variables, *columns).where(
+        _ROWS.c.campaign_id == campaign_id
+    )
+    if status is not None:
+        query = query.where(_ROWS.c.status == status)
+    for row in _chunks(sessions, query, _ROWS.c.id):
+        variables: dict[str, Any] = json.loads(row.variables)
+        yield [
+            *(_shown(value) for value in row[2:]),
+            *(str(variables.get(name, "")) for name in names),
+        ]
+
+
+def refused_rows(sessions: sessionmaker[Session], job_id: int) -> Iterator[Row]:
+    """The rows an import refused, in their original columns with the reason added, so that the
+    file can be put right and uploaded again. Raises Refused if there is no such import."""
+    with sessions() as session:
+        job = session.get(Job, job_id)
+        if job is None:
+            raise Refused(f"There is no import {job_id}.")
+        headers = [str(name) for name in (job.result or {}).get("headers", [])]
+    return _refused_rows(sessions, job_id, headers)
+
+
+def _refused_rows(
+    sessions: sessionmaker[Session], job_id: int, headers: list[str]
+) -> Iterator[Row]:
+    width = len(headers)
+    if any(headers):
+        yield [*headers, "why refused", "line"]
+    query = select(RefusedRow.line, RefusedRow.reason, RefusedRow.cells).where(
+        RefusedRow.job_id == job_id
+    )
+    for row in _chunks(sessions, query, RefusedRow.line):
+        cells = [str(cell) for cell in row.cells]
+        padding = [""] * (width - len(cells))
+        yield [*cells, *padding, row.reason, str(row.line)]
+
+
+def suppression_rows(sessions: sessionmaker[Session]) -> Iterator[Row]:
+    """The header, then every suppression whose address is known, oldest first."""
+    yield ["email", "reason", "source", "note", "campaign_id", "created_at"]
+    query = select(
+        Suppression.id,
+        Suppression.address,
+        Suppression.reason,
+        Suppression.source,
+        Suppression.note,
+        Suppression.campaign_id,
+        Suppression.created_at,
+    ).where(Suppression.address.is_not(None))
+    for row in _chunks(sessions, query, Suppression.id):
+        yield [_shown(value) for value in row[1:]]
+
+
+def csv_pieces(rows: Iterable[Row]) -> Iterator[bytes]:
+    """CSV in UTF-8 with a mark, so that Excel reads accents; CRLF line ends (RFC 4180)."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    buffer.write("\ufeff")
+    for number, row in enumerate(rows, start=1):
+        writer.writerow([defused(cell) for cell in row])
+        if number % 500 == 0:
+            yield _emptied(buffer)
+    yield _emptied(buffer)
+
+
+def write_xlsx(rows: Iterable[Row], target: Path) -> None:
+    """An XLSX file of text cells, written row by row; more sheets where one is full."""
+    book = Workbook(write_only=True)
+    sheet, header, count = book.create_sheet("Export"), None, 0
+    for row in rows:
+        header = header or row
+        if count == _SHEET_ROWS:
+            sheet, count = book.create_sheet(), 1
+            sheet.append([_text_cell(sheet, cell) for cell in header])
+        sheet.append([_text_cell(sheet, cell) for cell in row])
+        count += 1
+    book.save(target)
+
+
+def xlsx_pieces(rows: Iterable[Row]) -> Iterator[bytes]:
+    """The same as a stream of bytes, through a temporary file."""
+    with tempfile.TemporaryDirectory(prefix="export-") as folder:
+        path = Path(folder) / "export.xlsx"
+        write_xlsx(rows, path)
+        with path.open("rb") as file:
+            while piece := file.read(65_536):
+                yield piece
+
+
+#: How rows become bytes, by the name of the format.
+FORMATS: dict[str, Callable[[Iterable[Row]], Iterator[bytes]]] = {
+    "csv": csv_pieces,
+    "xlsx": xlsx_pieces,
+}
+
+
+def defused(cell: str) -> str:
+    """The cell with an apostrophe in front if a spreadsheet would take it for a formula.
+
+    Plain numbers stay, telephone numbers such as `+49 170` and negative amounts too.
+    """
+    if not cell.startswith(_FORMULA_STARTS):
+        return cell
+    if cell[0] in "+-" and cell[1:2].isdigit() and set(cell[1:]) <= set("0123456789 .,()/-"):
+        return cell
+    return f"'{cell}"
+
+
+def _text_cell(sheet: Any, cell: str) -> Any:
+    """A string cell, whatever it looks like: never a formula, never a number."""
+    text = ILLEGAL_CHARACTERS_RE.sub("", cell)[:_CELL_LENGTH]
+    if not text.startswith(("=", "#")):
+        return text
+    made = WriteOnlyCell(sheet)
+    made._value, made.data_type = text, "s"  # type: ignore[attr-defined]
+    return made
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC).isoformat(timespec="seconds")
+        return moment.replace("+00:00", "Z")
+    return str(value)
+
+
+def _emptied(buffer: io.StringIO) -> bytes:
+    data = buffer.getvalue().encode("utf-8", "replace")
+    buffer.seek(0)
+    buffer.truncate()
+    return data
+
+
+def _chunks(sessions: sessionmaker[Session], query: Any, key: Any) -> Iterator[Any]:
+    """All rows of a query in the order of `key`, which is its first column; each chunk is read
+    in a session of its own."""
+    after: int | None = None
+    while True:
+        part = query if after is None else query.where(key > after)
+        with sessions() as session:
+            rows = session.execute(part.order_by(key).limit(_CHUNK)).all()
+        yield from rows
+        if len(rows) < _CHUNK:
+            return
+        after = rows[-1][0]
