@@ -7,7 +7,7 @@ learned. Rows are already locked by services.event_matching.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
@@ -71,13 +71,13 @@ def apply_matched(
     for event, match in ((item.event, item.match) for item in matched):
         row, past = match.row, match.past
         if row is not None and match.belongs is Belongs.ROW:
-            changes.append(_change(event, row, match.attempt_id, now))
+            changes.append(fact_change(event, row, match.attempt_id, now))
         elif row is not None and past is not None and past.attempt_id in revived:
             back = {"attempt_id": past.attempt_id, "submitted_at": past.submitted_at}
-            changes.append(replace(_change(event, row, None, now), exact=back))
+            changes.append(replace(fact_change(event, row, None, now), exact=back))
     changes += _duplicates(session, matched, revived, now)
     changes += _engagement_changes(session, matched, rows, now)
-    _suppress(session, matched, now)
+    suppress_for(session, matched, now)
     _note_test_mails(session, matched)
     outcome = apply_changes(session, changes, now, rows)
     touched = _soft_bounce_changes(outcome.transitions)
@@ -85,7 +85,10 @@ def apply_matched(
         soft_bounces.review(session, touched, now)
 
 
-def _change(event: SesEvent, row: Row[Any], attempt_id: str | None, now: datetime) -> FactChange:
+def fact_change(
+    event: SesEvent, row: Row[Any], attempt_id: str | None, now: datetime
+) -> FactChange:
+    """What an event adds to its row."""
     at = event.happened_at or event.accepted_at or now
     if event.fact is Fact.ACCEPTED:
         at = event.accepted_at or at
@@ -151,7 +154,7 @@ def _duplicates(
 def _engagement_changes(
     session: Session, matched: Sequence[Matched], rows: Mapping[int, Row[Any]], now: datetime
 ) -> list[FactChange]:
-    """Opens and clicks of every row they concern, judged afresh over all that is stored."""
+    """Opens and clicks of every row that these events concern."""
     delivered: dict[int, datetime] = {}
     wanted: set[int] = set()
     for item in matched:
@@ -161,21 +164,33 @@ def _engagement_changes(
         if item.event.is_engagement:
             wanted.add(row.id)
         elif item.event.kind == EventKind.DELIVERY and item.event.happened_at:
-            seen = delivered.get(row.id, item.event.happened_at)
+            seen = delivered.get(row.id, row.delivered_at or item.event.happened_at)
             delivered[row.id] = min(seen, item.event.happened_at)
             if row.opens or row.clicks or row.machine_opens or row.machine_clicks:
                 wanted.add(row.id)
+    times = {row_id: delivered.get(row_id, rows[row_id].delivered_at) for row_id in wanted}
+    return judge_engagements(session, rows, times, now)
+
+
+def judge_engagements(
+    session: Session,
+    rows: Mapping[int, Row[Any]],
+    delivered: Mapping[int, datetime | None],
+    now: datetime,
+) -> list[FactChange]:
+    """Opens and clicks judged afresh over all that is stored of these rows' present attempts.
+
+    `delivered` names the rows, with the time of their delivery.
+    """
     changes = []
-    for row_id, engagements in _stored_engagements(session, rows, wanted).items():
-        row = rows[row_id]
-        times = [at for at in (row.delivered_at, delivered.get(row_id)) if at is not None]
-        exact = _tally_columns(tally(engagements, min(times, default=None)))
-        changes.append(FactChange(row_id, row.attempt_id, Fact(0), now, exact=exact))
+    for row_id, engagements in _stored_engagements(session, rows, delivered).items():
+        exact = _tally_columns(tally(engagements, delivered[row_id]))
+        changes.append(FactChange(row_id, rows[row_id].attempt_id, Fact(0), now, exact=exact))
     return changes
 
 
 def _stored_engagements(
-    session: Session, rows: Mapping[int, Row[Any]], wanted: set[int]
+    session: Session, rows: Mapping[int, Row[Any]], wanted: Iterable[int]
 ) -> dict[int, list[Engagement]]:
     found: dict[int, list[Engagement]] = defaultdict(list)
     ordered = sorted(wanted)
@@ -214,7 +229,7 @@ def _tally_columns(counted: EngagementTally) -> dict[str, Any]:
     }
 
 
-def _suppress(session: Session, matched: Sequence[Matched], now: datetime) -> None:
+def suppress_for(session: Session, matched: Sequence[Matched], now: datetime) -> None:
     """Suppress whoever bounced, complained or unsubscribed: the row's address where one is known.
 
     A mail that no row knows and that no installation claims is one of ours from before a
