@@ -33,7 +33,7 @@ _PLAIN = re.compile(
 _RESERVED = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
 _IP_LITERAL = re.compile(r"\[[^\]]*\]|\d{1,3}(\.\d{1,3}){3}")
 _EACH = re.compile(r"[^\s<>()\[\],;:\"“”„‘’|]+@[^\s<>()\[\],;:\"“”„‘’|]+")
-_NAMED = re.compile(r"[^<>@]*<([^<>]+)>[\s,;]*|(\S+@\S+?)\s*\([^()]*\)")
+_NAMED = re.compile(r"[^<>@]*<([^<>]+)>[\s,;]*|(\S+@\S+?)(?:\s*\([^()]*\)|\s[^@]*)")
 _SPACED = re.compile(r"\s*([@.])\s*")
 
 
@@ -152,8 +152,8 @@ def _fault_around(text: str) -> AddressProblem | None:
         return AddressProblem("Quotation marks do not belong into an address.", _mend(text))
     if "@" in domain:
         return AddressProblem("There is more than one @ in it.")
-    if _NAMED.fullmatch(text):
-        return AddressProblem("There is a name beside the address.", _mend(text))
+    if _NAMED.fullmatch(text) and _mend(text):
+        return AddressProblem("There is more than an address in this cell.", _mend(text))
     if text != text.strip(_AROUND) and (mend := _mend(text)):
         return AddressProblem("There is a sign around the address that is not part of it.", mend)
     return None

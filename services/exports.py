@@ -124,10 +124,9 @@ def suppression_rows(sessions: sessionmaker[Session]) -> Iterator[Row]:
 
 
 def csv_pieces(rows: Iterable[Row]) -> Iterator[bytes]:
-    """CSV in UTF-8 with a mark, so that Excel reads accents; CRLF line ends (RFC 4180)."""
+    """CSV in UTF-8 without a mark, as programs expect it (for Excel there is XLSX)."""
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    buffer.write("\ufeff")
+    writer = csv.writer(buffer, lineterminator="\n")
     for number, row in enumerate(rows, start=1):
         writer.writerow([defused(cell) for cell in row])
         if number % 500 == 0:
