@@ -35,7 +35,7 @@ from sender.doubt_watch import DoubtWatch
 from sender.engine import SendEngine
 from sender.housekeeping import Housekeeping
 from sender.idle import IdleWatch
-from services import schema, test_mails, workers
+from services import jobs, schema, test_mails, workers
 from sns_handler import EventApplier, SqsPoller
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ _BEAT_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 1.0
 _ACCOUNT_SECONDS = 5.0
 _IDLE_LOOK_SECONDS = 1.0
+_JOBS_SECONDS = 1.0
+_JOBS_AT_ONCE = 2
 #: A child has drained by then, or never will (seconds; DESIGN section 8: within 15 s).
 _CHILD_SECONDS = 14.0
 #: Exit code of `--until-idle` when a campaign was paused by an error.
@@ -96,6 +98,8 @@ class Scheduler:
         self._every("doubt", self._doubt.every_seconds, lambda: self._doubt.step(_now()))
         poller = SqsPoller(self.settings, self.sessions, self.clients)
         applier = EventApplier(self.settings, self.sessions)
+        for number in range(_JOBS_AT_ONCE):  # a test mail does not wait behind a long import
+            self._every(f"jobs-{number}", _JOBS_SECONDS, self._do_jobs)
         self._thread("poller", lambda: poller.run(self.stop))
         self._thread("applier", lambda: applier.run(self.stop))
 
@@ -116,6 +120,18 @@ class Scheduler:
                 self.stop.wait(seconds)
 
         self._thread(name, run)
+
+    def _do_jobs(self) -> None:
+        """Do background jobs, one after another, until none waits."""
+        work = jobs.Dependencies(
+            self.settings, lambda: self.service, _now, should_stop=self.stop.is_set
+        )
+        while not self.stop.is_set():
+            with self.sessions() as session, writing(session):
+                job = jobs.claim_job(session, self.worker, _now())
+            if job is None:
+                return
+            jobs.run_job(self.sessions, job.id, self.worker, work)
 
     def _keep_house(self) -> None:
         self._housekeeping.step(_now())
@@ -169,6 +185,7 @@ class Scheduler:
         with self.sessions() as session, writing(session):
             workers.leave(session, self.worker)
         self.service.close()
+        self.clients.close()
 
 
 def _now() -> datetime:

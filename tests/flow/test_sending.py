@@ -1,0 +1,270 @@
+"""The scheduler as a process, the simulator over HTTP: crashes, drains, fences, rates."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from database import writing
+from domain.statuses import CampaignStatus, RecipientStatus
+from models import Campaign, Recipient
+from services import campaigns
+from tests.flow.schedulers import (
+    Schedulers,
+    assert_counters_true,
+    counters,
+    most_in_any,
+    schedulers_of,
+    wait_for,
+)
+from tests.ledger_rows import add_campaign, suppress
+
+
+@pytest.fixture
+def schedulers(environment: dict[str, str], tmp_path: Path) -> Iterator[Schedulers]:
+    """Schedulers of the installation under test."""
+    with schedulers_of({**environment, "MAX_EMAILS_PER_SECOND": "200"}, tmp_path) as schedulers:
+        yield schedulers
+
+
+def make(sessions: sessionmaker[Session], emails: int | list[str], **columns: Any) -> int:
+    with sessions() as session, writing(session):
+        return add_campaign(session, emails, **columns)
+
+
+def campaign_of(sessions: sessionmaker[Session], campaign_id: int) -> Campaign:
+    with sessions() as session:
+        return session.get_one(Campaign, campaign_id)
+
+
+def test_campaign_goes_from_pending_to_delivered_and_the_scheduler_ends_by_itself(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    emails = [f"success+{n}@simulator.amazonses.com" for n in range(60)]
+    emails += ["bounce@simulator.amazonses.com", "complaint@simulator.amazonses.com"]
+    campaign_id = make(sessions, [*emails, "gone@example.com"])
+    with sessions() as session, writing(session):
+        suppress(session, "gone@example.com")
+    assert schedulers.start("--until-idle").wait() == 0
+    figures = counters(sessions, campaign_id)
+    assert (figures["delivered"], figures["bounced"], figures["complained"]) == (60, 1, 1)
+    assert figures["skipped"] == 1
+    assert "gone@example.com" not in simulator.outbox.counts
+    assert set(simulator.outbox.counts.values()) == {1}
+    assert campaign_of(sessions, campaign_id).status is CampaignStatus.SENT
+    assert_counters_true(sessions, campaign_id)
+
+
+@pytest.mark.slow
+def test_five_kills_lose_nobody_and_send_to_nobody_twice(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    campaign_id = make(sessions, 2000)
+    simulator.faults.lose_events = 1.0  # nothing but the ledger knows
+    dice = random.Random(5)
+    for _ in range(5):
+        before = simulator.outbox.total
+        scheduler = schedulers.start(CLAIM_LEASE_SECONDS="20")
+        wait_for(lambda before=before: simulator.outbox.total > before)
+        time.sleep(dice.uniform(0.0, 1.5))
+        scheduler.kill()
+    schedulers.start(CLAIM_LEASE_SECONDS="20")
+
+    def settled() -> bool:
+        now = counters(sessions, campaign_id)
+        return now["pending"] == now["sending"] == 0
+
+    wait_for(settled, 90)
+    assert max(simulator.outbox.counts.values()) == 1
+    figures = counters(sessions, campaign_id)
+    assert figures["sent"] + figures["in_doubt"] == 2000
+    with sessions() as session:
+        query = select(Recipient.email).where(Recipient.status == RecipientStatus.IN_DOUBT)
+        in_doubt = set(session.scalars(query))
+    everybody = set(simulator.outbox.counts) | in_doubt
+    assert len(everybody) == 2000
+    # A crash puts in doubt at most what was on its way: 0.2 s of the rate and the calls.
+    assert figures["in_doubt"] <= 5 * 80
+    assert_counters_true(sessions, campaign_id)
+
+
+def test_sigterm_drains_and_leaves_nothing_claimed_or_in_doubt(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    campaign_id = make(sessions, 2000)
+    simulator.faults.latency_ms = 500.0
+    scheduler = schedulers.start()
+    wait_for(lambda: simulator.outbox.total > 50)
+    assert scheduler.terminate() == 0
+    figures = counters(sessions, campaign_id)
+    assert (figures["sending"], figures["in_doubt"]) == (0, 0)
+    assert figures["reached_accepted"] == simulator.outbox.total > 50
+    assert figures["pending"] == 2000 - simulator.outbox.total
+    assert_counters_true(sessions, campaign_id)
+
+
+@pytest.mark.slow
+def test_worker_frozen_between_claim_and_call_submits_nothing_after_its_lease(
+    simulator: Any, engine: Engine, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    campaign_id = make(sessions, 300)
+    simulator.faults.lose_events = 1.0
+    frozen = schedulers.start(CLAIM_LEASE_SECONDS="20", MAX_EMAILS_PER_SECOND="50")
+    wait_for(lambda: simulator.outbox.total > 20)
+    frozen.freeze(engine)
+    with sessions() as session, writing(session):
+        session.execute(update(Campaign).values(status=CampaignStatus.PAUSED))
+    before = simulator.outbox.total
+    helper = schedulers.start(CLAIM_LEASE_SECONDS="20", MAX_EMAILS_PER_SECOND="50")
+    wait_for(lambda: counters(sessions, campaign_id)["sending"] == 0, 40)
+    frozen.thaw()
+    time.sleep(2.0)
+    assert simulator.outbox.total == before
+    with sessions() as session, writing(session):
+        session.execute(update(Campaign).values(status=CampaignStatus.SENDING))
+    wait_for(lambda: counters(sessions, campaign_id)["pending"] == 0, 40)
+    assert frozen.terminate() == 0
+    assert helper.terminate() == 0
+    assert max(simulator.outbox.counts.values()) == 1
+    assert_counters_true(sessions, campaign_id)
+
+
+@pytest.mark.parametrize("deed", ["pause", "cancel", "suppress"])
+def test_pause_cancel_and_suppression_hold_within_two_seconds(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers, deed: str
+) -> None:
+    campaign_id = make(sessions, 1000)
+    schedulers.start(MAX_EMAILS_PER_SECOND="20")
+    wait_for(lambda: simulator.outbox.total > 10)
+    now = datetime.now(UTC)
+    with sessions() as session, writing(session):
+        if deed == "pause":
+            campaigns.pause(session, campaign_id, now, by="owner@example.com")
+        elif deed == "cancel":
+            campaigns.cancel(session, campaign_id, now, "owner@example.com")
+        else:
+            for number in range(1000):
+                suppress(session, f"person{number}@example.com")
+    done = time.time()
+    time.sleep(4.0)
+    assert max(simulator.outbox.times) < done + 2.0
+    figures = counters(sessions, campaign_id)
+    if deed == "cancel":
+        assert figures["pending"] == 0
+        assert figures["cancelled"] > 900
+    if deed == "suppress":
+        assert figures["skipped"] > 900
+    assert_counters_true(sessions, campaign_id)
+
+
+@pytest.mark.slow
+def test_two_schedulers_together_never_exceed_the_rate(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    make(sessions, 1000)
+    for _ in range(2):
+        schedulers.start(MAX_EMAILS_PER_SECOND="50")
+    wait_for(lambda: simulator.outbox.total >= 400, 60)
+    times = list(simulator.outbox.times)
+    assert most_in_any(times, 1.0) <= 52
+    assert most_in_any(times, 5.0) <= 1.02 * 250 + 2
+
+
+def test_throttling_slows_down_and_fails_nobody(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    campaign_id = make(sessions, [f"success+{n}@simulator.amazonses.com" for n in range(150)])
+    simulator.faults.throttle.every = 10
+    simulator.faults.throttle.count = 8
+    assert schedulers.start("--until-idle", MAX_EMAILS_PER_SECOND="40").wait() == 0
+    figures = counters(sessions, campaign_id)
+    assert figures["delivered"] == 150
+    assert set(simulator.outbox.counts.values()) == {1}
+    assert_counters_true(sessions, campaign_id)
+
+
+def test_used_up_quota_is_a_wait_that_says_until_when(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    campaign_id = make(sessions, 50)
+    simulator.faults.daily_quota = 20.0
+    scheduler = schedulers.start(MAX_EMAILS_PER_SECOND="20", SES_QUOTA_RESERVE_PERCENT="0")
+    campaign = wait_for(
+        lambda: (c := campaign_of(sessions, campaign_id)).reason_code == "quota" and c, 30
+    )
+    assert campaign.status is CampaignStatus.SENDING
+    assert campaign.waiting_until > datetime.now(UTC)
+    assert simulator.outbox.total == 20
+    assert scheduler.terminate() == 0
+    assert counters(sessions, campaign_id)["pending"] == 30
+    assert counters(sessions, campaign_id)["failed"] == 0
+    assert_counters_true(sessions, campaign_id)
+
+
+def test_trouble_with_the_sender_pauses_the_campaign_and_exits_3(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    campaign_id = make(sessions, 10)
+    simulator.faults.unverified = ["news@example.com"]
+    assert schedulers.start("--until-idle").wait() == 3
+    campaign = campaign_of(sessions, campaign_id)
+    assert campaign.status is CampaignStatus.PAUSED
+    assert "not verified" in (campaign.reason or "")
+    figures = counters(sessions, campaign_id)
+    assert (figures["pending"], figures["failed"]) == (10, 0)
+
+
+def test_sandbox_pauses_after_three_recipients_with_the_reason(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    campaign_id = make(sessions, 30)
+    simulator.faults.sandbox = True
+    simulator.faults.unverified = ["example.com", "example.org"]
+    simulator.faults.unverified = ["*"]
+    assert schedulers.start("--until-idle").wait() == 3
+    assert campaign_of(sessions, campaign_id).status is CampaignStatus.PAUSED
+
+
+def test_simulator_that_is_not_there_stops_the_campaign_with_that_reason(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    campaign_id = make(sessions, 100)
+    simulator.stop()
+    assert schedulers.start("--until-idle").wait() == 3
+    campaign = campaign_of(sessions, campaign_id)
+    assert campaign.status is CampaignStatus.PAUSED
+    assert "simulator does not answer" in (campaign.reason or "")
+    assert counters(sessions, campaign_id)["pending"] == 100
+
+
+def test_two_campaigns_share_the_rate_equally(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    first = make(sessions, 400)
+    second = make(sessions, [f"other{n}@example.com" for n in range(400)])
+    schedulers.start(MAX_EMAILS_PER_SECOND="50")
+    wait_for(lambda: simulator.outbox.total >= 150)
+    pair = [counters(sessions, which)["reached_accepted"] for which in (first, second)]
+    assert abs(pair[0] - pair[1]) <= 10
+
+
+def test_campaign_obeys_its_own_cap_while_another_uses_the_rest(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
+) -> None:
+    make(sessions, 400, cap_per_second=5.0)
+    make(sessions, [f"other{n}@example.org" for n in range(400)])
+    schedulers.start(MAX_EMAILS_PER_SECOND="50")
+    wait_for(lambda: simulator.outbox.total >= 200)
+    mails = list(simulator.outbox.mails)
+    capped = [mail.received for mail in mails if mail.to[0].endswith("example.com")]
+    others = [mail.received for mail in mails if mail.to[0].endswith("example.org")]
+    assert most_in_any(capped, 1.0) <= 7
+    assert len(others) > 5 * len(capped)
