@@ -62,6 +62,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--latency-ms", type=float, default=0.0, help="answer every send call this much later"
     )
     parser.add_argument(
+        "--sns-retry-seconds",
+        type=float,
+        default=blank.sns_retry_seconds,
+        help="between the attempts of a webhook; AWS waits 20",
+    )
+    parser.add_argument(
         "--parent", type=int, metavar="PID", help="end when this parent process has ended"
     )
     return parser.parse_args(arguments)
@@ -88,6 +94,7 @@ async def serve(arguments: argparse.Namespace) -> None:
             keep=arguments.keep,
             queue_limit=arguments.queue_limit,
             webhooks=tuple(arguments.webhook),
+            sns_retry_seconds=arguments.sns_retry_seconds,
         )
     )
     simulator.faults.latency_ms = arguments.latency_ms

@@ -69,7 +69,7 @@ def of_template(template: Mapping[str, str], data: Mapping[str, Any]) -> Content
     try:
         parts = [templating.render(template.get(p, ""), data) for p in ("Subject", "Html", "Text")]
         return Content(*parts)
-    except templating.MissingAttribute as missing:
+    except templating.RenderingFailure as missing:
         return Content(template.get("Subject", ""), "", "", str(missing))
 
 

@@ -25,7 +25,7 @@ class Rule:
     count: int | None = None
     """Fires at most this often; None is without end."""
     status: str = ""
-    """HTTP status of a server error, or the status of a bulk entry."""
+    """HTTP status of a server error, error code of a refusal or throttle, status of an entry."""
     seconds: float = 30.0
     """How long a time-out holds the connection before it is closed."""
     calls: int = 0

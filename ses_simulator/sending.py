@@ -71,6 +71,11 @@ class Template:
     def of(cls, parts: Mapping[str, str]) -> Template:
         """From TemplateContent."""
         page, text = parts.get("Html", ""), parts.get("Text", "")
+        for part in (parts.get("Subject", ""), page, text):
+            if templating.has_blocks(part):
+                raise submissions.bad_request(
+                    "The inline template holds more than simple substitutions."
+                )
         names = templating.names(page) + templating.names(text)
         content_type = _content_type(page, text)
         return cls(parts.get("Subject", ""), page, content_type, tuple(dict.fromkeys(names)))
@@ -168,11 +173,13 @@ class Sending:
             status = int(faults.server_error.status or 500)
             raise AwsError("InternalFailure", "The service is unavailable.", status)
         if faults.throttle.fires(recipients, dice):
-            raise AwsError("TooManyRequestsException", _RATE, 429)
+            code = faults.throttle.status or "TooManyRequestsException"
+            raise AwsError(code, _RATE, 429 if code == "TooManyRequestsException" else 400)
         if faults.daily_quota_exceeded.fires(recipients, dice):
             raise AwsError("TooManyRequestsException", _QUOTA, 429)
         if faults.refuse.fires(recipients, dice):
-            raise AwsError("MessageRejected", "Transaction failed: the content was refused.")
+            code = faults.refuse.status or "MessageRejected"
+            raise AwsError(code, "Transaction failed: the mail was refused.")
 
     def _refuse_by_account(self, region: Region, recipients: int) -> None:
         faults = self._world.faults
@@ -263,13 +270,14 @@ class Sending:
         try:
             self._check_configuration_set(region, common.configuration_set)
             body = _with_template(region, template, request.body, call)
+            parsed = Template.of(template["TemplateContent"])
         except AwsError as error:
             return {"BulkEmailEntryResults": [_entry_error(error)] * len(entries)}
         bulk = Bulk(
             common=common,
             headers=submissions.headers(template.get("Headers")),
             tags=submissions.tags(call.get("DefaultEmailTags")),
-            template=Template.of(template["TemplateContent"]),
+            template=parsed,
             data=_data(template.get("TemplateData")),
         )
         block, place = self._world.outbox.store(body)
@@ -496,8 +504,8 @@ def _fill_template(draft: Draft, template: Template, data: Mapping[str, Any]) ->
             if name not in data:
                 templating.value_of(name, data)
         draft.subject = templating.render(template.subject, data)
-    except templating.MissingAttribute as missing:
-        draft.failure = str(missing)
+    except templating.RenderingFailure as failure:
+        draft.failure = str(failure)
         return
     if template.html:
         draft.page = lambda: templating.render(template.html, data)

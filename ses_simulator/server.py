@@ -44,6 +44,7 @@ class Simulator:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
+        self._stop_asked = False
 
     @property
     def faults(self) -> Faults:
@@ -93,6 +94,8 @@ class Simulator:
         """Serve until `stop`; `ready` is called once the port is open."""
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
+        if self._stop_asked:
+            return
         server = await self._loop.create_server(
             lambda: HttpConnection(self.handle, self._connections),
             self.options.host,
@@ -125,20 +128,30 @@ class Simulator:
 
     def stop(self) -> None:
         """End: the port is closed and, if there is one, the thread has ended on return."""
+        self._stop_asked = True
         if self._loop is not None and self._stopped is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopped.set)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=10)
 
     def run_in_thread(self) -> None:
-        """Serve from a thread of its own; returns when the port is open."""
+        """Serve from a thread of its own; returns when the port is open. Raises OSError."""
         ready = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self.serve(ready.set)), name="ses-simulator", daemon=True
-        )
+        problems: list[OSError] = []
+
+        def run() -> None:
+            try:
+                asyncio.run(self.serve(ready.set))
+            except OSError as problem:
+                problems.append(problem)
+                ready.set()
+
+        self._thread = threading.Thread(target=run, name="ses-simulator", daemon=True)
         self._thread.start()
         if not ready.wait(timeout=10):
             raise RuntimeError("the simulator did not open its port")
+        if problems:
+            raise problems[0]
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
         """Answer one request; whatever goes wrong here is a 500."""

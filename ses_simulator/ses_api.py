@@ -509,7 +509,7 @@ class SesApi:
         data = json.loads(call.body["TemplateData"])
         try:
             parts = {p: templating.render(template.get(p, ""), data) for p in template}
-        except templating.MissingAttribute as missing:
+        except templating.RenderingFailure as missing:
             raise bad_request(str(missing)) from None
         page = parts.get("Html") or parts.get("Text", "")
         return {"RenderedTemplate": f"Subject: {parts.get('Subject', '')}\r\n\r\n{page}"}

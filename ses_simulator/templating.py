@@ -14,11 +14,16 @@ from typing import Any, Final
 _TAG: Final = re.compile(r"\{\{\{\s*([\w.\-]+)\s*\}\}\}|\{\{\s*([\w.\-]+)\s*\}\}")
 
 
-class MissingAttribute(Exception):
+class RenderingFailure(Exception):
     """A name in the template that the data does not have; the text is as SES words it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Attribute '{name}' is not present in the rendering data.")
+
+
+def has_blocks(template: str) -> bool:
+    """Whether braces remain that are no substitution, such as `{{#if}}` or `{{ a b }}`."""
+    return any("{{" in text.replace("{{ses:", "") for text in _pieces(template)[::2])
 
 
 @lru_cache(maxsize=512)
@@ -39,7 +44,7 @@ def names(template: str) -> tuple[str, ...]:
 
 
 def render(template: str, data: Mapping[str, Any]) -> str:
-    """The template with its values. Raises MissingAttribute."""
+    """The template with its values. Raises RenderingFailure."""
     pieces = _pieces(template)
     if len(pieces) == 1:
         return template
@@ -50,11 +55,11 @@ def render(template: str, data: Mapping[str, Any]) -> str:
 
 
 def value_of(name: str, data: Mapping[str, Any]) -> str:
-    """The text of one value. Raises MissingAttribute."""
+    """The text of one value. Raises RenderingFailure."""
     value: Any = data
     for part in (name,) if name in data else name.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            raise MissingAttribute(name)
+            raise RenderingFailure(name)
         value = value[part]
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -78,7 +78,7 @@ class Timeline:
     def _run(self) -> None:
         self._timer = None
         now = time.monotonic()
-        stop = now + 0.02
+        stop = now + 0.005  # requests wait no longer than this for events
         while self._heap and self._heap[0][0] <= now and time.monotonic() < stop:
             _, _, what, arguments = heapq.heappop(self._heap)
             what(*arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,10 +37,10 @@ class Account:
             "region_name": region,
             "config": config,
         }
-        self.ses = _session.client("sesv2", **options)
-        self.sqs = _session.client("sqs", **options)
-        self.sns = _session.client("sns", **options)
-        self.sts = _session.client("sts", **options)
+        self.ses: Any = _session.client("sesv2", **options)
+        self.sqs: Any = _session.client("sqs", **options)
+        self.sns: Any = _session.client("sns", **options)
+        self.sts: Any = _session.client("sts", **options)
 
     def close(self) -> None:
         """Give the sockets back."""

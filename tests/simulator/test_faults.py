@@ -52,7 +52,14 @@ def outcome(aws: Account, to: str = SUCCESS) -> str:
         ("garbled_after", Rule(every=1), "no message id", 1),
         ("throttle", Rule(every=1), "429 TooManyRequestsException", 0),
         ("daily_quota_exceeded", Rule(every=1), "429 TooManyRequestsException", 0),
+        ("throttle", Rule(every=1, status="ThrottlingException"), "400 ThrottlingException", 0),
         ("refuse", Rule(every=1), "400 MessageRejected", 0),
+        (
+            "refuse",
+            Rule(every=1, status="MailFromDomainNotVerifiedException"),
+            "400 MailFromDomainNotVerifiedException",
+            0,
+        ),
     ],
 )
 def test_fault_of_sending(aws: Account, fault: str, rule: Rule, expected: str, mails: int) -> None:
@@ -238,7 +245,7 @@ def test_duplicated_events_come_twice_under_one_id_or_two(aws: Account) -> None:
     aws.simulator.faults.duplicate_events = 1.0
     for _ in range(6):
         aws.send()
-    seen = []
+    seen: list[dict[str, Any]] = []
     while len(seen) < 24 and (messages := aws.receive()):
         seen += messages
     assert len(seen) == 24

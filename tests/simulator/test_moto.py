@@ -21,14 +21,10 @@ Clients = tuple[Any, Any, Any]
 def moto() -> Iterator[Clients]:
     """moto's SESv2, SQS and SNS in this process."""
     with mock_aws():
-        options = {
-            "region_name": "us-east-1",
-            "aws_access_key_id": "test",
-            "aws_secret_access_key": "test",
-        }
-        clients = tuple(boto3.client(name, **options) for name in ("sesv2", "sqs", "sns"))
+        session = boto3.Session("test", "test", region_name="us-east-1")
+        clients = session.client("sesv2"), session.client("sqs"), session.client("sns")
         clients[0].create_email_identity(EmailIdentity="example.com")
-        yield clients  # type: ignore[misc]
+        yield clients
         for client in clients:
             client.close()
 

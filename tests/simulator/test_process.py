@@ -117,3 +117,10 @@ def test_simulator_holds_no_open_file_after_stop() -> None:
         with start() as simulator:
             fetch(f"{simulator.url}/_sim/stats")
     assert open_files() == before
+
+
+def test_a_taken_port_is_told_in_process_too() -> None:
+    from ses_simulator.server import start
+
+    with start() as simulator, pytest.raises(OSError, match="in use"):
+        start(port=int(simulator.url.rpartition(":")[2]))

@@ -132,6 +132,22 @@ def test_bulk_takes_fifty_entries_and_no_more(aws: Account) -> None:
     assert aws.get("/_sim/outbox.json")["total"] == 50
 
 
+@pytest.mark.parametrize("html", ["{{#if a}}x{{/if}}", "a {{ b c }}", "{{"])
+def test_inline_template_takes_simple_substitutions_only(aws: Account, html: str) -> None:
+    content = {"Template": {"TemplateContent": {"Html": html}, "TemplateData": "{}"}}
+    with pytest.raises(aws.ses.exceptions.BadRequestException):
+        aws.send(Content=content)
+    assert bulk(aws, [entry("a@example.org")], DefaultContent=content)[0]["Status"] == (
+        "INVALID_PARAMETER"
+    )
+
+
+def test_braces_in_data_are_not_rendered_again(aws: Account) -> None:
+    (result,) = bulk(aws, [entry("a@example.org", name="{{a.b}} {{#x}}")])
+    kept = mail(aws, result["MessageId"])
+    assert kept["text"] == "{{a.b}} {{#x}}"
+
+
 def test_inline_template_over_one_megabyte_is_refused(aws: Account) -> None:
     large = {"Template": {"TemplateContent": {"Html": "x" * 1_100_000}, "TemplateData": "{}"}}
     assert bulk(aws, [entry("a@example.org")], DefaultContent=large)[0]["Status"] == (
