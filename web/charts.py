@@ -50,12 +50,15 @@ class Tick:
 def segments(counts: Sequence[tuple[RecipientStatus, int]]) -> list[Segment]:
     """Share a bar among states: each that has rows is visible, the rest is in proportion."""
     present = [(state, n) for state, n in counts if n > 0]
-    total = sum(n for _, n in present)
-    small = [n for _, n in present if 100 * n < LEAST_SHARE * total]
-    left, big = 100 - LEAST_SHARE * len(small), total - sum(small)
+    left, big = 100.0, sum(n for _, n in present)
+    small: set[RecipientStatus] = set()
+    while more := [(s, n) for s, n in present if s not in small and left * n < LEAST_SHARE * big]:
+        small.update(state for state, _ in more)
+        left -= LEAST_SHARE * len(more)
+        big -= sum(n for _, n in more)
     parts, x = [], 0.0
     for state, n in present:
-        width = LEAST_SHARE if 100 * n < LEAST_SHARE * total else left * n / big
+        width = LEAST_SHARE if state in small else left * n / big
         parts.append(Segment(state, n, round(x, 2), round(width, 2)))
         x += width
     return parts

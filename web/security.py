@@ -22,6 +22,7 @@ PUBLIC_ENDPOINTS = frozenset(
         "auth.setup",
         "sns.notifications",
         "public.unsubscribe",
+        "public.undo",
         "health.healthz",
         "health.readyz",
         "health.metrics",  # guarded by its own token
@@ -50,9 +51,9 @@ login_manager = LoginManager()
 def init_app(app: Flask) -> None:
     """Put the guard before and the headers after every request."""
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session lasts
-    csrf.init_app(app)
     login_manager.init_app(app)
-    app.before_request(require_login)
+    app.before_request(require_login)  # before CSRF: a stranger is asked to sign in, not refused
+    csrf.init_app(app)
     app.after_request(add_headers)
 
 
