@@ -266,6 +266,9 @@ class Recipient(Base):
         Index("ix_recipients_sent_at", "sent_at",
               sqlite_where=text("sent_at IS NOT NULL"),
               postgresql_where=text("sent_at IS NOT NULL")),
+        Index("ix_recipients_verdict", "campaign_id", "verdict", "id",
+              sqlite_where=text("verdict IN ('risky', 'undeliverable', 'unknown')"),
+              postgresql_where=text("verdict IN ('risky', 'undeliverable', 'unknown')")),
         Index("ix_recipients_updated", "campaign_id", "updated_at"),
         {"sqlite_autoincrement": True},
     )  # fmt: skip

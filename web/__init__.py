@@ -19,6 +19,11 @@ BLUEPRINTS = (
     "web.suppressions",
     "web.notifications",
     "web.diagnostics",
+    "web.public",
+    "web.test_mails",
+    "web.exports",
+    "web.verification",
+    "web.imports",
 )
 
 

@@ -20,7 +20,7 @@ from web.context import now
 from web.database import session
 from web.formatting import count, number
 from web.security import local_path
-from web.wording import EVENT_KIND, Wording, wording
+from web.wording import Wording, moment_wording, wording
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("notifications", __name__, url_prefix="/notifications")
@@ -175,7 +175,7 @@ def _chips(figures: Figures) -> list[tuple[str, str, int | None, str, str]]:
 
 def _row(entry: LogEntry) -> Row:
     event = entry.event
-    said = EVENT_KIND.get(event.kind) or Wording(event.kind, "dot", "st-pending", "")
+    said = moment_wording(event.kind, event.sub_kind)
     return Row(event, entry.key, entry.address, entry.campaign, said, wording(event.status))
 
 

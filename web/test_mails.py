@@ -23,7 +23,7 @@ from web import once
 from web.context import now
 from web.database import session
 from web.live import live_response
-from web.wording import EVENT_KIND, Wording
+from web.wording import Wording, moment_wording
 
 blueprint = Blueprint("test_mails", __name__, url_prefix="/campaigns/<int:campaign_id>/test")
 _SHOWN = 8
@@ -184,7 +184,7 @@ def _results(campaign_id: int) -> list[Result]:
     )
     for event in events:
         read = event_of(event.key, event.raw)
-        said = EVENT_KIND.get(event.kind) or Wording(event.kind, "dot", "st-pending", "")
+        said = moment_wording(event.kind, event.sub_kind)
         sentence = (read.reason if read and read.reason else said.sentence) or ""
         happened[event.attempt_id or ""].append(
             Happening(said, sentence, event.happened_at or event.received_at)

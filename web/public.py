@@ -1,0 +1,73 @@
+"""The pages behind the links in mails: unsubscribing, without login, cookie, token or redirect.
+
+RFC 8058: a mail program posts to the address by itself and expects a plain success. Looking (GET)
+changes nothing, because scanners follow every link in a mail.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, render_template, request
+
+from database import writing
+from domain.unsubscribe_tokens import UnsubscribeClaim, read_token
+from models import Campaign
+from services import unsubscribe as service
+from services.installation import address_key_secret
+from web.context import now
+from web.database import session, settings
+
+blueprint = Blueprint("public", __name__)
+
+
+@blueprint.route("/u/<token>", methods=["GET", "POST"])
+def unsubscribe(token: str) -> str | tuple[str, int]:
+    """GET shows a page with a button; POST unsubscribes at once, any number of times."""
+    claim = _claim(token)
+    if claim is None:
+        return _page("unknown", token, None), 404
+    if request.method == "POST":
+        with writing(session()) as db:
+            service.unsubscribe(db, claim, now())
+        return _page("unsubscribed", token, claim)
+    known = service.look_up(session(), claim).is_unsubscribed
+    return _page("unsubscribed" if known else "unsubscribe", token, claim)
+
+
+@blueprint.post("/u/<token>/undo")
+def undo(token: str) -> str | tuple[str, int]:
+    """Take an unsubscribe back; what another reason blocks stays blocked."""
+    claim = _claim(token)
+    if claim is None:
+        return _page("unknown", token, None), 404
+    with writing(session()) as db:
+        service.take_back(db, claim)
+    is_back = not service.look_up(session(), claim).is_unsubscribed
+    return _page("undone", token, claim, is_back=is_back)
+
+
+def masked(email: str) -> str:
+    """An address that its owner recognises and nobody else can use: q…e@coast.example."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1]}…{local[-1:] if len(local) > 2 else ''}@{domain}"
+
+
+def _claim(token: str) -> UnsubscribeClaim | None:
+    return read_token(address_key_secret(session()), token)
+
+
+def _page(name: str, token: str, claim: UnsubscribeClaim | None, **values: Any) -> str:
+    email, sender = None, settings().sender_name
+    if claim is not None:
+        email = service.look_up(session(), claim).email
+        campaign = session().get(Campaign, claim.campaign_id)
+        sender = (campaign.from_name if campaign else "") or sender
+    return render_template(
+        f"public/{name}.html",
+        token=token,
+        address=masked(email) if email else "",
+        sender=sender,
+        postal_address=settings().postal_address,
+        **values,
+    )
