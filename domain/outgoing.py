@@ -78,7 +78,7 @@ def _phrase(name: str) -> str:
     """A display name for a header (RFC 5322 phrase, RFC 2047 where it is not ASCII)."""
     clean = " ".join(_CONTROL.sub(" ", name).split())
     if not clean.isascii():
-        return Header(clean, "utf-8", maxlinelen=76).encode(linesep="")
+        return Header(clean, "utf-8", maxlinelen=74).encode(linesep="")
     if _ATEXT_PHRASE.fullmatch(clean):
         return clean
     escaped = clean.replace("\\", "\\\\").replace('"', '\\"')

@@ -319,7 +319,9 @@ def _plain_words(error: TemplateSyntaxError, source: str) -> str:
     if "Unexpected end of template" in message:
         opened = re.findall(r"'(\w+)'", message)[-1:] or ["if"]
         return f"{{% {opened[0]} %}} is never closed: {{% end{opened[0]} %}} is missing."
-    if "end of print statement" in message:
+    if "Expected an expression, got 'end of print statement'" in message:
+        return "A tag is empty: {{ }}."
+    if "expected token 'end of print statement'" in message:
         return (
             "A tag holds more than one word: names have no spaces, write {{ first_name }} for a "
             "column “First Name”."

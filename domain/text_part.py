@@ -35,10 +35,12 @@ def text_from_html(html: str) -> str:
     hidden = _TAG.sub(hide, html.replace("\x00", ""))
     if not hidden.strip():
         return ""
-    statements = [number for number, tag in enumerate(tags) if tag.startswith("{%")]
-    text = _layout(_comments(hidden, statements), tags)
-    found = [int(number) for number in _TOKEN.findall(text)]
-    whole = found == sorted(found) and set(statements) <= set(found)
+    pieces = re.split(r"(<[^>]*>)", hidden)  # text, tag, text, tag, …
+    outside = {number for text in pieces[::2] for number in _numbers(text)}
+    statements = {number for number in outside if tags[number].startswith("{%")}
+    text = _layout(_comments(pieces, statements), tags)
+    found = _numbers(text)
+    whole = found == sorted(found) and statements <= set(found)
 
     def show(match: re.Match[str]) -> str:
         tag = tags[int(match.group(1))]
@@ -48,17 +50,19 @@ def text_from_html(html: str) -> str:
     return _ALONE.sub(r"\1", _tidy(_TOKEN.sub(show, text)))
 
 
-def _comments(hidden: str, statements: list[int]) -> str:
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in _TOKEN.findall(text)]
+
+
+def _comments(pieces: list[str], statements: set[int]) -> str:
     """Statements between elements as comments: a parser leaves those where they are."""
-    pieces = re.split(r"(<[^>]*>)", hidden)
-    for number in range(0, len(pieces), 2):
-        pieces[number] = _TOKEN.sub(
-            lambda token: (
-                f"<!--{token.group()}-->" if int(token.group(1)) in statements else token.group()
-            ),
-            pieces[number],
-        )
-    return "".join(pieces)
+
+    def comment(token: re.Match[str]) -> str:
+        return f"<!--{token.group()}-->" if int(token.group(1)) in statements else token.group()
+
+    return "".join(
+        piece if number % 2 else _TOKEN.sub(comment, piece) for number, piece in enumerate(pieces)
+    )
 
 
 def _layout(html: str, tags: list[str]) -> str:
@@ -66,6 +70,7 @@ def _layout(html: str, tags: list[str]) -> str:
         tree = document_fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", html))
     except ParserError:  # nothing but comments
         return ""
+    _bring_inside(tree)
     for comment in list(tree.iter(Comment)):
         token = _TOKEN.fullmatch(comment.text or "")
         if token:
@@ -80,10 +85,24 @@ def _layout(html: str, tags: list[str]) -> str:
     return str(Inscriptis(tree, config).get_text())
 
 
+def _bring_inside(tree: Any) -> None:
+    """Comments before and behind the document go to the begin and the end of its body."""
+    body = tree.find("body")
+    if body is None:
+        return
+    before = [one for one in tree.itersiblings(preceding=True) if one.tag is Comment]
+    behind = [one for one in tree.itersiblings() if one.tag is Comment]
+    for comment in before:
+        comment.tail = None
+        body.insert(0, comment)
+    if before:
+        before[0].tail, body.text = body.text, None
+    for comment in behind:
+        body.append(comment)
+
+
 def _set_down(comment: Any, token: str, tag: str) -> None:
     """Put a statement into the text: between table rows, into the nearest cell."""
-    if comment.getparent() is None:  # before or behind the document
-        return
     if comment.getparent().tag not in ("table", "tbody", "thead", "tfoot", "tr"):
         comment.tail = token + (comment.tail or "")
         return
@@ -133,5 +152,5 @@ def _tidy(text: str) -> str:
             "\u00a0 \t\u200c"
         )
         lines.append(f"  {bare}" if bare.startswith("* ") else bare)
-    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
     return f"{text}\n" if text else ""

@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 #: Names that every mail has anyway, and words that a template cannot use as a name.
 RESERVED_NAMES = frozenset(
-    {"email", "unsubscribe_url", "campaign_name", "loop", "self", "super", "caller", "varargs",
-     "kwargs", "true", "false", "none", "if", "elif", "else", "endif", "for", "endfor", "in",
-     "is", "not", "and", "or", "set", "block", "macro", "call", "filter", "range", "dict"}
+    {"email", "unsubscribe_url", "campaign_name", "postal_address", "loop", "self", "super",
+     "caller", "varargs", "kwargs", "true", "false", "none", "if", "elif", "else", "endif", "for",
+     "endfor", "in", "is", "not", "and", "or", "set", "block", "macro", "call", "filter", "range", "dict"}
 )  # fmt: skip
 _LONGEST = 60
 #: Latin letters that Unicode does not take apart.
