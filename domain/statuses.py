@@ -8,6 +8,7 @@ product decides which state wins.
 from __future__ import annotations
 
 from enum import IntFlag, StrEnum
+from functools import cache
 
 
 class RecipientStatus(StrEnum):
@@ -96,6 +97,7 @@ _RANKING: tuple[tuple[Fact, RecipientStatus], ...] = (
 FACTS_BY_RANK: tuple[Fact, ...] = tuple(fact for fact, _ in _RANKING)
 
 
+@cache
 def state_of(facts: int) -> RecipientStatus:
     """The state that a set of facts about one attempt amounts to.
 
@@ -109,11 +111,13 @@ def state_of(facts: int) -> RecipientStatus:
     return RecipientStatus.PENDING
 
 
+@cache
 def is_accepted(facts: int) -> bool:
     """Whether SES is known to have taken this attempt (any fact that only SES can tell)."""
     return bool(facts & EVENT_FACTS)
 
 
+@cache
 def has_soft_bounce(facts: int) -> bool:
     """Whether a soft bounce counts for this attempt (an automatic reply does not)."""
     if facts & Fact.SOFT_BOUNCED:
