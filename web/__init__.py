@@ -6,6 +6,7 @@ from importlib import import_module
 
 from flask import Flask
 from flask_bootstrap import Bootstrap5
+from werkzeug.routing import IntegerConverter, Map
 
 #: Modules with a `blueprint`. A new noun is one line here and one file beside this one.
 BLUEPRINTS = (
@@ -27,11 +28,19 @@ BLUEPRINTS = (
 )
 
 
+class RowId(IntegerConverter):
+    """`<int:…>` in a route: no larger than an id can be, so that odd addresses are 404."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, min=1, max=2**31 - 1)
+
+
 def init_app(app: Flask) -> None:
     """Give an application (with its wiring present) the whole web side: session, guard, pages."""
     from web import context, database, errors, icons, security
 
     app.config.setdefault("BOOTSTRAP_SERVE_LOCAL", True)
+    app.url_map.converters["int"] = RowId
     database.connect(app)
     Bootstrap5(app)
     security.init_app(app)

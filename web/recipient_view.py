@@ -78,6 +78,12 @@ def view_of_address() -> dict[str, Any]:
     return {name: request.args[name] for name in names if request.args.get(name)}
 
 
+def _id(name: str) -> int | None:
+    """A row's id from the address; what cannot be an id counts as absent."""
+    found = request.args.get(name, type=int)
+    return found if found is not None and 0 < found < 2**63 else None
+
+
 def _address(campaign_id: int, **view: str) -> str:
     kept: dict[str, Any] = {name: value for name, value in view.items() if value}
     return url_for("campaigns.show", campaign_id=campaign_id, _anchor="recipients", **kept)
@@ -93,8 +99,8 @@ def people_of(campaign: Campaign, counters: Mapping[str, int]) -> People:
         campaign.id,
         status=chosen,
         text=query,
-        after=request.args.get("after", type=int),
-        before=request.args.get("before", type=int),
+        after=_id("after"),
+        before=_id("before"),
     )
     present = [status for status in BAR_ORDER if counters[status.value]]
     chips = [s for s in _FIRST if s in present][:_CHIPS_SHOWN]
@@ -121,7 +127,7 @@ def _words(shown: int, query: str, whole: int) -> str:
 
 def opened_of(campaign: Campaign) -> Opened | None:
     """The recipient that the address opens, if it is one of this campaign."""
-    wanted = request.args.get("r", type=int)
+    wanted = _id("r")
     row = find_recipient(session(), campaign.id, wanted) if wanted else None
     if row is None:
         return None
