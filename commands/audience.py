@@ -5,13 +5,73 @@ These do their work in this process; the web pages queue the same work for the s
 
 from __future__ import annotations
 
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
 import click
 
 from aws.clients import AwsClients
 from commands.campaigns import campaigns
-from commands.terminal import answer, changing, json_option, now, person, refuse, sessions, settings
-from email_service import make_email_service
-from services import test_mails
+from commands.terminal import (
+    answer,
+    changing,
+    columns,
+    existing_file,
+    interruptible,
+    json_option,
+    now,
+    person,
+    progress_bar,
+    refuse,
+    sessions,
+    settings,
+)
+from email_service import EmailService
+from services import exports, recipients, test_mails, verification
+from services.mail_domains import MxResolver
+
+#: Refused rows shown to a person at the terminal.
+_SHOWN_REFUSED = 20
+
+
+@campaigns.command("import")
+@click.argument("campaign_id", metavar="ID", type=int)
+@click.argument("file")
+@json_option
+def import_(campaign_id: int, file: str, as_json: bool) -> None:
+    """Add the recipients of a CSV, XLSX, XLS or ODS file to a draft."""
+    path = existing_file(file)
+    stop = threading.Event()
+    with progress_bar(f"Importing {path.name}") as progress, interruptible(stop):
+        report = recipients.import_file(
+            sessions(), campaign_id, path, path.name,
+            clock=now, by=person(), progress=progress, should_stop=stop.is_set,
+        )  # fmt: skip
+    document = report.as_json()
+    answer(document, as_json, _import_words(document))
+    if report.stopped:
+        refuse(f"Stopped: {document['added']:,} recipients were added before.")
+
+
+@campaigns.command("verify")
+@click.argument("campaign_id", metavar="ID", type=int)
+@json_option
+def verify(campaign_id: int, as_json: bool) -> None:
+    """Check every address that is still to be sent to, and wait for the result."""
+    stop = threading.Event()
+    with progress_bar("Verifying") as progress, interruptible(stop):
+        report = verification.verify_campaign(
+            sessions(), campaign_id,
+            resolver=MxResolver(), clock=now, by=person(),
+            progress=progress, should_stop=stop.is_set,
+        )  # fmt: skip
+    document = report.as_json()
+    answer(document, as_json, columns([[name, count] for name, count in document.items()]))
+    if report.stopped:
+        refuse("Stopped before the end: the other addresses were not checked.")
 
 
 @campaigns.command("test")
@@ -23,9 +83,50 @@ def test(campaign_id: int, email: str, as_json: bool) -> None:
     with changing() as session:
         mail = test_mails.create(session, campaign_id, email, by=person(), now=now())
         mail_id = mail.id
-    service = make_email_service(AwsClients(settings()))
-    sent = test_mails.run(sessions(), mail_id, settings=settings(), service=service)
+    clients = AwsClients(settings())
+    with closing(clients), closing(clients.ses_calls()) as calls:
+        service = EmailService(calls)
+        sent = test_mails.run(sessions(), mail_id, settings=settings(), service=service)
     if sent.status == test_mails.FAILED:
         refuse(f"The test mail was not sent: {sent.detail}")
     document = {"id": campaign_id, "status": sent.status}
     answer(document, as_json, f"The test mail to {sent.email} is {sent.status.replace('_', ' ')}.")
+
+
+@campaigns.command("export")
+@click.argument("campaign_id", metavar="ID", type=int)
+@click.option("--format", "kind", type=click.Choice(sorted(exports.FORMATS)), default="csv")
+@click.option("--output", metavar="FILE", help="Where to; without it to stdout.")
+def export(campaign_id: int, kind: str, output: str | None) -> None:
+    """Write every recipient with its state, times and variables."""
+    make = exports.FORMATS[kind]
+    pieces = make(exports.recipient_rows(sessions(), campaign_id))
+    if output is None:
+        sys.stdout.buffer.writelines(pieces)
+        return
+    target = Path(output)
+    unfinished = target.with_name(f"{target.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            file.writelines(pieces)
+        unfinished.replace(target)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        refuse(f"{output} cannot be written: {error.strerror}.")
+
+
+def _import_words(document: dict[str, Any]) -> str:
+    names = ("rows", "added", "duplicates", "suppressed")
+    rows: list[list[object]] = [[name, document[name]] for name in names]
+    rows.append(["refused", document["refused_total"]])
+    lines = [columns(rows)]
+    if document["columns"]:
+        variables = ", ".join(f"{{{{ {name} }}}}" for name in document["columns"])
+        lines.append(f"Variables: {variables}")
+    shown = document["refused"][:_SHOWN_REFUSED]
+    if shown:
+        table = [[line["line"], line["value"], line["reason"]] for line in shown]
+        lines += ["", columns(table, ["line", "refused", "why"])]
+    if document["refused_total"] > len(shown):
+        lines.append(f"... and {document['refused_total'] - len(shown):,} more; --json shows them.")
+    return "\n".join(lines)

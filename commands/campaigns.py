@@ -175,8 +175,8 @@ def recount_(campaign_id: int, as_json: bool) -> None:
     }
     document = {"matches": not differences, "differences": differences}
     rows = [[name, pair["counter"], pair["ledger"]] for name, pair in differences.items()]
-    words = columns(rows, ["name", "counter", "ledger"]) or "Every counter equals the ledger."
-    answer(document, as_json, words)
+    words = columns(rows, ["name", "counter", "ledger"])
+    answer(document, as_json, words if rows else "Every counter equals the ledger.")
     sys.exit(1 if differences else 0)
 
 

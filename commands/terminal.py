@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from botocore.exceptions import BotoCoreError
 from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -43,6 +46,8 @@ class Nouns(AppGroup):
             if "no such table" in text or "does not exist" in text or "no such column" in text:
                 refuse("The database lacks this version's tables. Run: python update_db_schema.py")
             refuse(f"The database does not answer: {text}")
+        except BotoCoreError as error:
+            refuse(f"AWS cannot be used as it is set up: {error}")
 
 
 def refuse(sentence: str) -> NoReturn:
@@ -148,18 +153,25 @@ def _cell(value: object) -> str:
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, if stderr is a terminal; call the result with (done, total).
-
-    A total of 0 means that it is not known yet.
-    """
+def progress_bar(label: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr, if stderr is a terminal; call the result with (done, total)."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
-        def show(done: int, total: int) -> None:
-            bar.length = max(total, done, 1)
+        def show(done: int, total: int | None) -> None:
+            bar.length = max(total or 0, done, 1)
             bar.update(done - bar.pos)
 
         yield show
+
+
+@contextmanager
+def interruptible(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C set `stop`, so that work ends after its present step and not in the middle."""
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
