@@ -1,9 +1,9 @@
 """Runs in a child process of its own, with limits: turns one sheet of a workbook into CSV.
 
-`python -I domain/spreadsheet_child.py READER FILE OUTPUT [SHEET]` writes rows as
-`row number, cell, …` and writes one JSON line: the sheets and which one was read. A legal
-workbook of 5 KB can make a reader ask for 500 GB and abort the process, which no exception
-handler sees; so nothing of a workbook is read anywhere else.
+`python -I domain/spreadsheet_child.py READER FILE OUTPUT [SHEET]`, READER being calamine or
+sparse, writes rows as `row number, cell, …` to OUTPUT, and on stdout one JSON line: the sheets and
+which one was read. A legal workbook of 5 KB can make a reader ask for 500 GB and abort the
+process, which no exception handler sees; so nothing of a workbook is read anywhere else.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import json
 import resource
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 MEMORY = 1_200 * 1024 * 1024
 CPU_SECONDS = 60
@@ -38,7 +39,7 @@ def main(reader: str, path: str, output: str, wanted: str | None = None) -> dict
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         check_package(path)
-        read = calamine_rows if reader == "calamine" else openpyxl_rows
+        read = calamine_rows if reader == "calamine" else sparse_rows
         sheets, name, rows = read(path, wanted)
         with Path(output).open("w", encoding="utf-8", newline="") as target:
             write_rows(csv.writer(target), rows)
@@ -127,15 +128,68 @@ def calamine_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], 
     return found, name, enumerate(rows, start=1)  # from the first row on, blank or not
 
 
-def openpyxl_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], str, Any]:
-    """The same through openpyxl, streaming: slower, but a sparse sheet costs it no memory."""
+def sparse_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], str, Any]:
+    """The same for a sheet that calamine gave up on, streaming: slower, but blank rows by the
+    million and one cell far away cost it no memory. Cells beyond the last column are left out."""
+    if zipfile.is_zipfile(path) and "content.xml" in zipfile.ZipFile(path).namelist():
+        return _ods_rows(path, wanted)
     import openpyxl
 
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     visible = {sheet.title: sheet.sheet_state == "visible" for sheet in book.worksheets}
     name = _choose(visible, wanted, lambda name: True)
-    rows = book[name].iter_rows(values_only=True)
-    return _listed(visible), name, enumerate(rows, start=1)
+    rows = book[name].iter_rows(max_col=MAX_COLUMNS, values_only=True)
+    filled = (
+        (number, row) for number, row in enumerate(rows, start=1) if row.count(None) < len(row)
+    )
+    return _listed(visible), name, filled
+
+
+_OFFICE, _TABLE, _TEXT = (
+    f"{{urn:oasis:names:tc:opendocument:xmlns:{part}:1.0}}" for part in ("office", "table", "text")
+)
+
+
+def _ods_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], str, Any]:
+    with zipfile.ZipFile(path) as package, package.open("content.xml") as content:
+        names = [
+            element.get(f"{_TABLE}name", "")
+            for _, element in ElementTree.iterparse(content, ("start",))  # noqa: S314 - no entities
+            if element.tag == f"{_TABLE}table"
+        ]
+    visible = dict.fromkeys(names, True)
+    name = _choose(visible, wanted, lambda name: True)
+    return _listed(visible), name, _ods_table(path, name)
+
+
+def _ods_table(path: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    number, inside = 1, False
+    with zipfile.ZipFile(path) as package, package.open("content.xml") as content:
+        for event, element in ElementTree.iterparse(content, ("start", "end")):  # noqa: S314
+            if element.tag == f"{_TABLE}table":
+                inside = event == "start" and element.get(f"{_TABLE}name") == name
+            elif event == "end" and element.tag == f"{_TABLE}table-row":
+                times = int(element.get(f"{_TABLE}number-rows-repeated", 1))
+                cells = _ods_cells(element) if inside else []
+                for place in range(times if any(cells) else 0):
+                    yield number + place, cells
+                number += times if inside else 0
+                element.clear()
+
+
+def _ods_cells(row: ElementTree.Element) -> list[str]:
+    cells: list[str] = []
+    for cell in row:
+        times = int(cell.get(f"{_TABLE}number-columns-repeated", 1))
+        kind = cell.get(f"{_OFFICE}value-type")
+        value = cell.get(f"{_OFFICE}date-value") or cell.get(f"{_OFFICE}value")
+        if kind in ("date", "float", "currency", "percentage") and value:
+            text = value.removesuffix("T00:00:00").replace("T", " ").removesuffix(".0")
+        else:
+            paragraphs = cell.findall(f"{_TEXT}p")
+            text = "\n".join("".join(part.itertext()) for part in paragraphs)
+        cells += [text] * min(times, MAX_COLUMNS - len(cells))
+    return cells
 
 
 def _listed(visible: dict[str, bool]) -> list[dict[str, Any]]:

@@ -57,9 +57,9 @@ def convert(source: Path, target: Path, sheet: str | None = None) -> Workbook:
     answer = _run_child("calamine", source, target, sheet)
     if answer is None or "failed" in answer:
         logger.info("calamine gave up on a workbook: %s", answer)
-        answer = _run_child("openpyxl", source, target, sheet)
+        answer = _run_child("sparse", source, target, sheet)
     if answer is None or "failed" in answer:
-        logger.info("openpyxl gave up on a workbook: %s", answer)
+        logger.info("the second reader gave up on a workbook: %s", answer)
         raise FileProblem(_UNREADABLE)
     if "refused" in answer:
         raise FileProblem(str(answer["refused"]))
