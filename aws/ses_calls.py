@@ -104,9 +104,10 @@ class SignedCalls:
         headers = self._sign(path, body)
         deadline = self._clock() + self._timeout
         connection = self._connected()
+        if guard is not None and not guard():
+            self._idle.append((self._clock(), connection))  # untouched: good for the next mail
+            raise NotSubmitted("lease_over", "The time to send this mail was over.")
         try:
-            if guard is not None and not guard():
-                raise NotSubmitted("lease_over", "The time to send this mail was over.")
             reply = self._exchange(connection, path, body, headers, deadline)
         except BaseException:
             connection.close()

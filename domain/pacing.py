@@ -22,7 +22,9 @@ HORIZON_SECONDS = 0.1
 #: One draw takes at most this much of the rate, so that the last slot is 0.2 s ahead (seconds).
 DRAW_SECONDS = 0.1
 #: A slot missed by less than this is still used (seconds), see `lateness_allowed`.
-LATE_SECONDS = 0.01
+LATE_SECONDS = 0.008
+LATE_WHEN_FAST_SECONDS = 0.05
+EXACT_UP_TO = 200.0
 #: Halve when more than this share of a second's calls was throttled, at most every so often.
 THROTTLED_SHARE = 0.01
 HALVE_EVERY_SECONDS = 5.0
@@ -49,11 +51,16 @@ def sane_lead(rate: float) -> float:
 def lateness_allowed(rate: float, misses: int) -> float:
     """How late (seconds) a mail may leave after its slot before it needs a new one.
 
-    One interval, so that a late worker adds at most one mail to any second of the others, but
-    no less than the jitter of a thread. It doubles with every miss: a starved machine sends
-    late rather than never.
+    Up to 200 a second less than one interval, so that a late worker adds at most one mail to
+    any second of the others, but no less than the jitter of a thread; above, what 1.2 times the
+    rate in a second leaves ample room for. After two misses it doubles each time: a starved
+    machine sends late rather than never.
     """
-    return max(LATE_SECONDS, min(interval(rate), 0.1)) * 2.0 ** min(misses, 10)
+    if rate > EXACT_UP_TO:
+        allowed = LATE_WHEN_FAST_SECONDS
+    else:
+        allowed = max(LATE_SECONDS, min(0.7 / rate + 0.003, 1.0))
+    return allowed * 2.0 ** min(max(0, misses - 2), 10)
 
 
 @dataclass(frozen=True)

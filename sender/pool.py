@@ -1,7 +1,7 @@
 """The threads that hold mails until their slot and hand them to SES.
 
-A thread gives a mail back untouched when its slot was missed, when what was checked of its
-row is too old, when its lease leaves no room for a call, or when the sender is stopping.
+Last of all before the first byte, a mail goes back untouched if its slot was missed, if what
+was checked of its row is too old, if its lease leaves no room for a call, or on stopping.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class SenderPool:
     ) -> None:
         self.reports: deque[Report] = deque()
         self.missed: deque[Work] = deque()
+        #: Mails in a row that missed their slot and found no other in time.
+        self.in_vain = 0
         self._service = service
         self._maker = maker
         self._clock = clock
@@ -113,10 +115,7 @@ class SenderPool:
         mail = self._make(work)
         if mail is None:
             return
-        early = work.due - self._clock()
-        if early > 0:
-            self._sleep(early)
-        elif self._more < MOST_THREADS and not work.misses:
+        if work.due < self._clock() and self._more < MOST_THREADS and not work.misses:
             self._more += 1  # it was pulled after its time: all threads are busy
         self._submit(work, mail)
 
@@ -132,17 +131,30 @@ class SenderPool:
         return None
 
     def _submit(self, work: Work, mail: OutgoingEmail) -> None:
-        now = self._clock()
-        if now - work.checked_at > CHECK_SECONDS:
-            self._report(work, given_back("stale", "It waited too long after its last check."))
-        elif now - work.due > pacing.lateness_allowed(work.rate, work.misses):
+        """Call SES; the wait for the slot comes last before the first byte.
+
+        By then the mail is made and signed and the connection stands, so that what arrives is
+        as even as the slots are.
+        """
+        late = False
+
+        def wait_and_look() -> bool:
+            nonlocal late
+            self._sleep(max(0.0, work.due - self._clock()))
+            now = self._clock()
+            misses = max(work.misses, self.in_vain)
+            late = now - work.due > pacing.lateness_allowed(work.rate, misses)
+            return not late and self._is_fit(work, now)
+
+        result = self._service.send(mail, wait_and_look)
+        if late:
             self.missed.append(replace(work, misses=work.misses + 1))
         else:
-            self._report(work, self._service.send(mail, lambda: self._may_submit(work)))
+            self.in_vain = 0
+            self._report(work, result)
 
-    def _may_submit(self, work: Work) -> bool:
-        """Asked last before the first byte: the fence against suspend, and against stopping."""
-        now = self._clock()
+    def _is_fit(self, work: Work, now: float) -> bool:
+        """The fence against suspend, the age of the row's check, and stopping."""
         return (
             now <= work.submit_until
             and now - work.checked_at <= CHECK_SECONDS

@@ -63,6 +63,11 @@ def test_campaign_goes_from_pending_to_delivered_and_the_scheduler_ends_by_itsel
     assert_counters_true(sessions, campaign_id)
 
 
+def wait_for_mail(simulator: Any) -> None:
+    before = simulator.outbox.total
+    wait_for(lambda: simulator.outbox.total > before)
+
+
 @pytest.mark.slow
 def test_five_kills_lose_nobody_and_send_to_nobody_twice(
     simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers
@@ -71,9 +76,8 @@ def test_five_kills_lose_nobody_and_send_to_nobody_twice(
     simulator.faults.lose_events = 1.0  # nothing but the ledger knows
     dice = random.Random(5)
     for _ in range(5):
-        before = simulator.outbox.total
         scheduler = schedulers.start(CLAIM_LEASE_SECONDS="20")
-        wait_for(lambda before=before: simulator.outbox.total > before)
+        wait_for_mail(simulator)
         time.sleep(dice.uniform(0.0, 1.5))
         scheduler.kill()
     schedulers.start(CLAIM_LEASE_SECONDS="20")

@@ -142,10 +142,19 @@ def test_quota_left_counts_others_and_the_reserve() -> None:
     assert pacing.quota_left(AccountLimits(), 50, 10) is None
 
 
-def test_lateness_is_small_first_and_doubles_with_every_miss() -> None:
-    assert pacing.lateness_allowed(50, 0) == pytest.approx(1 / 49.6)
-    assert pacing.lateness_allowed(1000, 0) == 0.01
-    assert pacing.lateness_allowed(1000, 3) == 0.08
+@given(st.floats(0.05, 200))
+def test_a_late_mail_adds_at_most_one_to_any_second_of_exact_rates(rate: float) -> None:
+    late = pacing.lateness_allowed(rate, 0)
+    assert late * rate * pacing.HEADROOM <= 2
+    if rate < 100:
+        assert late * rate * pacing.HEADROOM < 1
+
+
+def test_lateness_doubles_only_after_two_misses() -> None:
+    allowed = [pacing.lateness_allowed(50, misses) for misses in range(5)]
+    assert allowed[0] == allowed[1] == allowed[2] == pytest.approx(0.017)
+    assert allowed[4] == 4 * allowed[0]
+    assert pacing.lateness_allowed(1000, 0) == 0.05
 
 
 def test_finish_time_is_rate_alone_without_other_limits() -> None:
