@@ -9,67 +9,41 @@ import logging
 import os
 import signal
 import sys
+from typing import Final
 
 from ses_simulator.outcomes import Mix
 from ses_simulator.server import Simulator
 from ses_simulator.world import Options
+
+HELP: Final = {
+    "webhook": "subscribe this address to the event topic (may be repeated)",
+    "rate": "recipients per second that the account may send to",
+    "quota": "recipients per 24 hours; -1 is without limit",
+    "event_speed": "how many times faster than usual events happen",
+    "mix": "outcomes of ordinary addresses, such as bounce=0.02,open=0.5",
+    "queue_limit": "visible messages kept per queue",
+    "retry": "between the attempts of a webhook; AWS waits 20",
+}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     blank = Options()
     parser = argparse.ArgumentParser(prog="ses_simulator", description=__doc__)
-    parser.add_argument("--host", default=blank.host)
-    parser.add_argument("--port", type=int, default=5001, help="0 takes any free one")
-    parser.add_argument("--region", default=blank.region)
-    parser.add_argument(
-        "--webhook",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="subscribe this address to the event topic (may be repeated)",
-    )
-    parser.add_argument(
-        "--rate",
-        type=float,
-        default=blank.max_send_rate,
-        help="recipients per second that the account may send to",
-    )
-    parser.add_argument(
-        "--quota",
-        type=float,
-        default=blank.daily_quota,
-        help="recipients per 24 hours; -1 is without limit",
-    )
-    parser.add_argument(
-        "--event-speed",
-        type=float,
-        default=blank.event_speed,
-        help="how many times faster than usual events happen",
-    )
-    parser.add_argument(
-        "--mix",
-        type=Mix.parse,
-        default=blank.mix,
-        metavar="NAME=SHARE,...",
-        help="outcomes of ordinary addresses, such as bounce=0.02,open=0.5",
-    )
-    parser.add_argument("--keep", type=int, default=blank.keep, help="mails kept whole")
-    parser.add_argument(
-        "--queue-limit", type=int, default=blank.queue_limit, help="visible messages kept per queue"
-    )
-    parser.add_argument(
-        "--latency-ms", type=float, default=0.0, help="answer every send call this much later"
-    )
-    parser.add_argument(
-        "--sns-retry-seconds",
-        type=float,
-        default=blank.sns_retry_seconds,
-        help="between the attempts of a webhook; AWS waits 20",
-    )
-    parser.add_argument(
-        "--parent", type=int, metavar="PID", help="end when this parent process has ended"
-    )
+    add = parser.add_argument
+    add("--host", default=blank.host)
+    add("--port", type=int, default=5001, help="0 takes any free one")
+    add("--region", default=blank.region)
+    add("--webhook", action="append", default=[], metavar="URL", help=HELP["webhook"])
+    add("--rate", type=float, default=blank.max_send_rate, help=HELP["rate"])
+    add("--quota", type=float, default=blank.daily_quota, help=HELP["quota"])
+    add("--event-speed", type=float, default=blank.event_speed, help=HELP["event_speed"])
+    add("--mix", type=Mix.parse, default=blank.mix, metavar="NAME=SHARE,...", help=HELP["mix"])
+    add("--keep", type=int, default=blank.keep, help="mails kept whole")
+    add("--queue-limit", type=int, default=blank.queue_limit, help=HELP["queue_limit"])
+    add("--sns-retry-seconds", type=float, default=blank.sns_retry_seconds, help=HELP["retry"])
+    add("--latency-ms", type=float, default=0.0, help="answer every send call this much later")
+    add("--parent", type=int, metavar="PID", help="end when this parent process has ended")
     return parser.parse_args(arguments)
 
 

@@ -60,6 +60,8 @@ class SesApi:
                 self._may("SendBulkEmail")
                 return self.sending.send_bulk_email(region, request)
             return self._administer(region, request)
+        except json.JSONDecodeError as error:
+            return rest_json(AwsError("SerializationException", str(error)))
         except AwsError as error:
             return rest_json(error)
 

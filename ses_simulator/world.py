@@ -78,7 +78,9 @@ class Timeline:
     def _run(self) -> None:
         self._timer = None
         now = time.monotonic()
-        stop = now + 0.005  # requests wait no longer than this for events
+        # Requests wait a few milliseconds at most for events, unless events fall far behind.
+        late = now - self._heap[0][0] if self._heap else 0.0
+        stop = now + min(0.05, max(0.005, late / 4))
         while self._heap and self._heap[0][0] <= now and time.monotonic() < stop:
             _, _, what, arguments = heapq.heappop(self._heap)
             what(*arguments)

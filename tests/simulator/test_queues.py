@@ -9,9 +9,10 @@ import time
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
 
-from tests.simulator.conftest import Account, eventually
+from tests.simulator.conftest import ONCE, Account, eventually
 
 
 @pytest.fixture
@@ -36,12 +37,12 @@ def receive(aws: Account, url: str, **options: Any) -> list[dict[str, Any]]:
 def test_message_is_hidden_while_in_flight_and_comes_back(aws: Account, queue: str) -> None:
     sent = aws.sqs.send_message(QueueUrl=queue, MessageBody="hello")
     assert depth(aws, queue) == (1, 0, 0)
-    (message,) = receive(aws, queue, VisibilityTimeout=1, MessageSystemAttributeNames=["All"])
+    (message,) = receive(aws, queue, VisibilityTimeout=2, MessageSystemAttributeNames=["All"])
     assert message["MessageId"] == sent["MessageId"]
     assert message["MD5OfBody"] == hashlib.md5(b"hello").hexdigest()  # noqa: S324 - as SQS does
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
     assert (depth(aws, queue), receive(aws, queue)) == ((0, 1, 0), [])
-    (again,) = receive(aws, queue, WaitTimeSeconds=3, MessageSystemAttributeNames=["All"])
+    (again,) = receive(aws, queue, WaitTimeSeconds=5, MessageSystemAttributeNames=["All"])
     assert again["Attributes"]["ApproximateReceiveCount"] == "2"
     assert again["ReceiptHandle"] != message["ReceiptHandle"]
 
@@ -89,16 +90,11 @@ def test_long_poll_of_an_empty_queue_waits(aws: Account, queue: str) -> None:
 
 
 def test_a_poller_that_went_away_takes_no_message_with_it(aws: Account, queue: str) -> None:
-    from botocore.config import Config
-    from botocore.exceptions import ReadTimeoutError
-
-    from tests.simulator.conftest import ONCE
-
     hasty = Account(aws.simulator, config=ONCE.merge(Config(read_timeout=0.1)))
     with pytest.raises(ReadTimeoutError):
         receive(hasty, queue, WaitTimeSeconds=5)
     hasty.close()
-    time.sleep(0.05)
+    time.sleep(0.2)
     aws.sqs.send_message(QueueUrl=queue, MessageBody="kept")
     assert depth(aws, queue) == (1, 0, 0)
 
