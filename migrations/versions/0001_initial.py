@@ -453,6 +453,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("sent_at IS NOT NULL"),
         )
         batch_op.create_index("ix_recipients_updated", ["campaign_id", "updated_at"], unique=False)
+        batch_op.create_index(
+            "ix_recipients_verdict",
+            ["campaign_id", "verdict", "id"],
+            unique=False,
+            sqlite_where=sa.text("verdict IN ('risky', 'undeliverable', 'unknown')"),
+            postgresql_where=sa.text("verdict IN ('risky', 'undeliverable', 'unknown')"),
+        )
 
     op.create_table(
         "test_mails",
