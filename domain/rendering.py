@@ -68,15 +68,30 @@ class RenderedMail:
 
 
 class CompiledPart:
-    """One compiled template; `tree` is kept for those who look into it."""
+    """One compiled template; `tree` and `environment` are kept for those who look into it."""
 
     def __init__(self, name: str, source: str, environment: MailEnvironment) -> None:
-        self.name = name
         if len(source) > MAX_SOURCE:
             raise TemplateProblem(name, None, f"It is longer than {MAX_SOURCE:,} characters.")
         try:
-            self.tree: nodes.Template = parse_mail_template(environment, source)
-            code = environment.compile(self.tree)
+            tree = parse_mail_template(environment, source)
+        except TemplateFault as fault:
+            raise TemplateProblem(name, fault.line, fault.sentence) from fault
+        self._compile(name, tree, environment)
+
+    @classmethod
+    def of_tree(cls, name: str, tree: nodes.Template, environment: MailEnvironment) -> CompiledPart:
+        """A part from a tree that `parse_mail_template` has checked."""
+        part = cls.__new__(cls)
+        part._compile(name, tree, environment)
+        return part
+
+    def _compile(self, name: str, tree: nodes.Template, environment: MailEnvironment) -> None:
+        self.name = name
+        self.tree = tree
+        self.environment = environment
+        try:
+            code = environment.compile(tree)
         except TemplateFault as fault:
             raise TemplateProblem(name, fault.line, fault.sentence) from fault
         except (RecursionError, MemoryError, SyntaxError, ValueError) as error:

@@ -9,7 +9,8 @@ from collections.abc import Collection
 RESERVED_NAMES = frozenset(
     {"email", "unsubscribe_url", "campaign_name", "postal_address", "loop", "self", "super",
      "caller", "varargs", "kwargs", "true", "false", "none", "if", "elif", "else", "endif", "for",
-     "endfor", "in", "is", "not", "and", "or", "set", "block", "macro", "call", "filter", "range", "dict"}
+     "endfor", "in", "is", "not", "and", "or", "set", "block", "macro", "call", "filter",
+     "range", "dict"}
 )  # fmt: skip
 _LONGEST = 60
 #: Latin letters that Unicode does not take apart.
