@@ -185,9 +185,16 @@ def retry_presumed_unsent(session: Session, rows: Sequence[InDoubt], now: dateti
     return _send_anew(session, rows, "Presumed unsent: no event came.", now)
 
 
-def send_presumed_unsent(session: Session, campaign_id: int, now: datetime, by: str) -> int:
-    """A person sends the presumed unsent mails of a campaign; how many."""
-    rows = [r for r in _all_of(session, campaign_id, None) if r.presumed_unsent_at is not None]
+def send_presumed_unsent(
+    session: Session,
+    campaign_id: int,
+    now: datetime,
+    by: str,
+    recipient_ids: Collection[int] | None = None,
+) -> int:
+    """A person sends presumed unsent mails (None = all of the campaign); how many."""
+    rows = _all_of(session, campaign_id, recipient_ids)
+    rows = [row for row in rows if row.presumed_unsent_at is not None]
     return len(_send_anew(session, rows, f"Presumed unsent; sent anew by {by}.", now))
 
 

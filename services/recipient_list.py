@@ -44,7 +44,7 @@ def recipient_page(
 ) -> RecipientPage:
     """The page that follows the row `after`, or the one that ends before the row `before`.
 
-    `text` is the start of an address, or `@domain`; letters count as equal in both cases.
+    `text` is the start of an address, or `@` and the start of a domain; letters count as equal in both cases.
     """
     text = _normal(text)
     by_address = bool(text) and not text.startswith("@")
@@ -85,7 +85,7 @@ def _filter(
         written: ColumnElement[str] = bindparam(None, verdict.value, literal_execute=True)
         conditions.append(Recipient.verdict == written)
     if text.startswith("@"):
-        conditions.append(Recipient.address.endswith(text, autoescape=True))
+        conditions.append(Recipient.address.contains(text, autoescape=True))
     elif text:
         conditions.append(prefix_range(Recipient.address, text))
     return conditions

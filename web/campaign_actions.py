@@ -89,18 +89,16 @@ def schedule(campaign_id: int) -> str | tuple[str, int] | Response:
     if campaign.status not in campaigns.EDITABLE:
         return _page_of(campaign_id)
     form = _schedule_form(campaign)
-    status = 200
     if form.validate_on_submit():
         problem = _schedule(campaign_id, form)
         if not problem:
             return _page_of(campaign_id)
         form.form_errors.append(problem)
-        status = 400
         campaign = campaigns.get_campaign(session(), campaign_id)
     page = render_template(
         "campaigns/schedule.html", form=form, zones=zone_names(), **_decision(campaign)
     )
-    return page, status
+    return page, 400 if form.errors else 200
 
 
 def _schedule_form(campaign: Campaign) -> ScheduleForm:
@@ -234,9 +232,9 @@ def settle(campaign_id: int, decision: str) -> Response:
     ids = None if chosen is None else [chosen]
     by = current_user.email
     with writing(session()) as db:
-        if decision == "unsent" and ids is None:
-            settled = doubt.send_presumed_unsent(db, campaign_id, now(), by)
-        elif decision in ("unsent", "again"):
+        if decision == "unsent":
+            settled = doubt.send_presumed_unsent(db, campaign_id, now(), by, ids)
+        elif decision == "again":
             settled = doubt.send_again(db, campaign_id, ids, now(), by)
         elif decision == "sent":
             settled = doubt.treat_as_sent(db, campaign_id, ids, now(), by)

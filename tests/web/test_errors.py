@@ -1,0 +1,91 @@
+"""Error pages say what happened and lead back; a form does its work once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from app import create_app
+from database import writing
+from tests.web.forms import main_words, page
+from web import once
+from web.database import db
+
+
+def test_strangers_get_a_page_without_the_menu(client: FlaskClient) -> None:
+    answer = client.get("/nowhere")
+    assert answer.status_code == 404
+    assert "There is nothing here" in main_words(answer)
+    assert not page(answer).xpath("//nav")
+
+
+def test_stale_forms_are_explained(logged_in: FlaskClient) -> None:
+    answer = logged_in.post("/theme/dark", data={"csrf_token": "old"})
+    assert answer.status_code == 400
+    assert "This form has gone stale" in main_words(answer)
+
+
+def test_wrong_method_is_explained(logged_in: FlaskClient) -> None:
+    answer = logged_in.get("/logout")
+    assert answer.status_code == 405
+    assert "Nothing was changed" in main_words(answer)
+
+
+def test_too_large_a_request_is_refused(app: Flask, logged_in: FlaskClient) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 1000
+    answer = logged_in.post("/theme/dark", data={"csrf_token": "x" * 2000})
+    assert answer.status_code == 413
+    assert "That file is too large" in main_words(answer)
+
+
+def test_a_broken_database_still_gives_a_page(
+    app: Flask, logged_in: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.testing = False
+    with app.app_context(), writing(db.session):
+        db.session.execute(text("DROP TABLE notices"))
+    answer = logged_in.get("/")
+    assert answer.status_code == 500
+    assert "Something broke on our side" in main_words(answer)
+    assert "notices" not in main_words(answer)
+    assert "Exception on / [GET]" in caplog.text
+
+
+def test_every_page_says_where_mails_go(settings: Any, logged_in: FlaskClient) -> None:
+    assert "reach nobody" in page(logged_in.get("/")).text_content()
+    elsewhere = replace(settings, email_backend="ses", aws_endpoint_url="http://127.0.0.1:9")
+    app = create_app(elsewhere)
+    client = app.test_client()
+    with logged_in.session_transaction() as stored, client.session_transaction() as own:
+        own.update(stored)
+    shown = page(client.get("/campaigns/")).text_content()
+    app.extensions["bes"].engine.dispose()
+    assert "Mails go to http://127.0.0.1:9, not to AWS." in shown
+
+
+def test_a_form_is_carried_out_once_on_both_databases(session: Session, engine: Engine) -> None:
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    with writing(session):
+        assert once.take(session, "key", now) is None
+        once.keep(session, "key", "/campaigns/7")
+    with writing(session):
+        assert once.take(session, "key", now) == "/campaigns/7"
+        assert once.take(session, "another", now) is None
+        assert once.take(session, None, now) is None
+        once.keep(session, None, "/nowhere")
+
+
+def test_a_form_that_failed_may_be_sent_again(session: Session) -> None:
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    with writing(session):
+        once.take(session, "key", now)
+        session.rollback()
+    with writing(session):
+        assert once.take(session, "key", now) is None
