@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -66,8 +66,11 @@ def detect_format(
     return TextFormat(name, chosen, found.certain if found else True, backslash, spaced)
 
 
-def read_rows(file: BinaryIO, form: TextFormat) -> Iterator[TableRow]:
-    """All rows that are not blank, from the start; raises FileProblem for what is no table."""
+def read_rows(file: BinaryIO, form: TextFormat) -> Generator[TableRow]:
+    """All rows that are not blank, from the start; raises FileProblem for what is no table.
+
+    Close the generator before the file if not all is read.
+    """
     file.seek(0)
     stream = io.TextIOWrapper(file, form.encoding, errors="replace", newline="")
     try:

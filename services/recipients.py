@@ -121,6 +121,7 @@ def open_table(path: Path, options: ImportOptions) -> Iterator[OpenTable]:
         else:
             text = detect_format(file, encoding=options.encoding, delimiter=options.delimiter)
             rows = read_rows(file, text)
+        stack.callback(rows.close)
         lines = _line_ends(file)
         layout, below = look(
             rows, header_line=options.header_line, email_column=options.email_column

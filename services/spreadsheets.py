@@ -8,7 +8,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -67,7 +67,7 @@ def convert(source: Path, target: Path, sheet: str | None = None) -> Workbook:
     return Workbook(sheets, answer["sheet"])
 
 
-def numbered_rows(file: BinaryIO) -> Iterator[TableRow]:
+def numbered_rows(file: BinaryIO) -> Generator[TableRow]:
     """The rows that `convert` wrote, under their numbers in the sheet."""
     file.seek(0)
     stream = io.TextIOWrapper(file, "utf-8", newline="")
