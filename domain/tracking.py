@@ -13,6 +13,10 @@ from enum import StrEnum
 
 #: What the critical set is called beside the full one.
 CRITICAL_SUFFIX = "-critical"
+#: What it publishes, in the spelling of SES's API.
+CRITICAL_EVENTS = frozenset(
+    {"SEND", "BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE", "SUBSCRIPTION"}
+)
 #: More events than this through the HTTP door in an hour count as a flood, where the
 #: subscriptions of the topic cannot be read.
 HTTP_FLOOD_PER_HOUR = 1000
