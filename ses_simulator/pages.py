@@ -87,6 +87,12 @@ _LABELS: Final = {
     "legacy_notifications": "Legacy notifications as well",
     "webhook_down": "Webhook down",
 }
+_GROUPS: Final = (
+    ("rule", "Send calls: every n-th goes wrong, 0 is none"),
+    ("check", "Account, events and webhook"),
+    ("number", "Figures"),
+    ("list", "Lists, separated by commas"),
+)
 _POLICY: Final = (
     (
         "content-security-policy",
@@ -188,7 +194,7 @@ class Pages:
             else:
                 return Response(303, headers=(("location", "/_sim/behaviour"),))
         status = 400 if error else 200
-        return self._render("behaviour.html", status, switches=_switches(faults), error=error)
+        return self._render("behaviour.html", status, groups=_groups(faults), error=error)
 
 
 def _one_click(mail: Mail) -> str:
@@ -208,6 +214,11 @@ def _shown(mail: Mail, tab: str) -> str:
             return contents.source(mail).decode("utf-8", "replace").replace("\r\n", "\n")
         case _:
             return ""
+
+
+def _groups(faults: Faults) -> list[tuple[str, list[dict[str, Any]]]]:
+    switches = _switches(faults)
+    return [(legend, [s for s in switches if s["kind"] == kind]) for kind, legend in _GROUPS]
 
 
 def _switches(faults: Faults) -> list[dict[str, Any]]:
