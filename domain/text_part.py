@@ -8,8 +8,8 @@ from typing import Any
 from inscriptis.css_profiles import RELAXED_CSS_PROFILE
 from inscriptis.html_engine import Inscriptis
 from inscriptis.model.config import ParserConfig
-from lxml.etree import Comment, ParserError  # type: ignore[import-untyped]
-from lxml.html import document_fromstring  # type: ignore[import-untyped]
+from lxml.etree import Comment, ParserError
+from lxml.html import document_fromstring
 
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 #: A merge tag on its way through the HTML parser: private-use letters around its number.

@@ -14,8 +14,11 @@ from datetime import datetime, timedelta
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
+from database import is_sqlite
 from domain.addresses import AddressProblem, address_key, check_syntax
 from models import InstallationValue, LoginThrottle, User
 
@@ -29,6 +32,7 @@ _FREE_FAILURES = {"pair": 5, "client": 30, "account": 60}
 _FIRST_LOCK = timedelta(seconds=30)
 _LONGEST_LOCK = timedelta(minutes=15)
 _FORGET_AFTER = timedelta(hours=1)
+_DROP_AFTER = timedelta(days=1)
 
 _hasher = PasswordHasher()
 _slots = threading.BoundedSemaphore(_PARALLEL_HASHES)
@@ -101,6 +105,7 @@ def take_attempt(session: Session, email: str, client: str, now: datetime) -> At
         "client": f"client {client}"[:400],
         "account": f"account {account}"[:400],
     }
+    session.execute(delete(LoginThrottle).where(LoginThrottle.updated_at < now - _DROP_AFTER))
     rows = {kind: _throttle(session, key, now) for kind, key in keys.items()}
     locks = [row.locked_until for row in rows.values() if row.locked_until]
     wait = max(((lock - now).total_seconds() for lock in locks), default=0.0)
@@ -150,11 +155,12 @@ def end_sessions(session: Session, user_id: int) -> None:
 
 
 def _throttle(session: Session, key: str, now: datetime) -> LoginThrottle:
-    row = session.get(LoginThrottle, key, with_for_update=True)
-    if row is None:
-        row = LoginThrottle(key=key, failures=0, updated_at=now)
-        session.add(row)
-    elif now - row.updated_at > _FORGET_AFTER:
+    """The row of a key, made if it is missing, locked until the step ends."""
+    insert = sqlite_insert if is_sqlite(session) else postgres_insert
+    values = {"key": key, "failures": 0, "updated_at": now}
+    session.execute(insert(LoginThrottle).values(values).on_conflict_do_nothing())
+    row = session.get_one(LoginThrottle, key, with_for_update=True, populate_existing=True)
+    if now - row.updated_at > _FORGET_AFTER:
         row.failures, row.locked_until = 0, None
     return row
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
@@ -26,8 +26,19 @@ class Wiring:
     sessions: sessionmaker[Session]
 
 
+if TYPE_CHECKING:
+
+    class _RequestSession(Session):
+        """What `db.session` behaves like: a Session that can be called for the real one."""
+
+        def __call__(self) -> Session:
+            """The session of this request."""
+
+
 class _Database(SQLAlchemy):
     """Flask-SQLAlchemy whose engine is the one of the application's wiring."""
+
+    session: _RequestSession  # type: ignore[assignment]
 
     def _apply_driver_defaults(self, options: dict[str, Any], app: Flask) -> None:
         """Nothing: database.make_engine decides about drivers and pragmas."""

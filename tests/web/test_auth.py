@@ -22,7 +22,7 @@ PASSWORD = "a sentence that is long"
 @pytest.fixture
 def owner(app: Flask) -> str:
     """An account; its address."""
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         users.create_user(db.session(), "Owner@Example.com", PASSWORD, datetime.now(UTC))
     return "owner@example.com"
 
@@ -74,7 +74,7 @@ def test_guessing_is_locked_out_even_with_the_right_password(
     answer = _sign_in(client, owner, PASSWORD)
     assert answer.status_code == 401
     assert "Too many attempts" in words(page(answer))
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         for row in db.session.query(LoginThrottle):
             row.locked_until = datetime(2020, 1, 1, tzinfo=UTC)
     assert _sign_in(client, owner, PASSWORD).status_code == 303
@@ -125,7 +125,7 @@ def _set_up(client: FlaskClient, token: str, **fields: str) -> TestResponse:
 def test_first_account_needs_the_printed_token_and_works_once(
     app: Flask, client: FlaskClient
 ) -> None:
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         token = new_setup_token(db.session())
     assert _set_up(client, "guessed").status_code == 400
     assert _set_up(client, token, again="another").status_code == 200
@@ -142,7 +142,7 @@ def test_first_account_needs_the_printed_token_and_works_once(
 def test_guessing_the_set_up_token_is_locked_out(app: Flask, client: FlaskClient) -> None:
     for _ in range(6):
         _set_up(client, "guessed")
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         token = new_setup_token(db.session())
     answer = _set_up(client, token)
     assert answer.status_code == 401

@@ -29,7 +29,7 @@ def campaign_id(app: Flask, now: datetime) -> int:
 def _add(app: Flask, now: datetime, emails: list[str], facts: int = 0, **values: Any) -> int:
     rows = {name: values.pop(name) for name in ("submitted_at", "reason_code", "reason")
             if name in values}  # fmt: skip
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         campaign = add_campaign(db.session(), now, **values)
         added = add_recipients(db.session(), campaign, emails, now, facts=facts, **rows)
         for row in added:
@@ -51,7 +51,7 @@ def _states(app: Flask) -> dict[str, RecipientStatus]:
 def test_decision_page_shows_exactly_who_gets_it_and_who_not(
     app: Flask, logged_in: FlaskClient, campaign_id: int, now: datetime
 ) -> None:
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         campaign = db.session.get_one(Campaign, campaign_id)
         add_recipients(db.session(), campaign, ["d@example.com"], now, facts=Fact.SKIPPED)
         suppression.suppress(
@@ -170,7 +170,7 @@ def test_resume_after_the_guard_counts_afresh(
         app, now, ["a@example.com"], facts=Fact.CLAIMED | Fact.ACCEPTED | Fact.BOUNCED,
         status=CampaignStatus.PAUSED, reason_code="guard", paused_by="the product",
     )  # fmt: skip
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         db.session.get_one(Campaign, campaign_id).reason_code = "guard"
     follow(logged_in, post(logged_in, f"/campaigns/{campaign_id}/resume"))
     campaign = _campaign(app, campaign_id)
@@ -229,7 +229,7 @@ def test_retry_puts_only_the_chosen_kind_back(
     refused = Fact.CLAIMED | Fact.REFUSED
     campaign_id = _add(app, now, ["a@example.com"], facts=refused, status=CampaignStatus.SENT,
                        reason_code="MessageRejected", reason="SES refused it.")  # fmt: skip
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         campaign = db.session.get_one(Campaign, campaign_id)
         rows = add_recipients(db.session(), campaign, ["b@example.com"], now, facts=refused,
                               reason_code="Template", reason="No name.")  # fmt: skip
@@ -254,7 +254,7 @@ def doubtful(app: Flask, now: datetime) -> int:
     """A sending campaign with two mails in doubt, the first of them presumed unsent."""
     campaign_id = _add(app, now, ["a@example.com", "b@example.com"], facts=IN_DOUBT,
                        status=CampaignStatus.SENDING, submitted_at=now)  # fmt: skip
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         row = db.session.query(Recipient).filter_by(email="a@example.com").one()
         row.presumed_unsent_at = now + timedelta(hours=1)
         row.doubt_evidence = {

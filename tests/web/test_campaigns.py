@@ -14,13 +14,14 @@ from flask.testing import FlaskClient
 from database import writing
 from domain.statuses import (
     CampaignStatus,
+    EventStatus,
     Fact,
     JobKind,
     JobStatus,
     RecipientStatus,
     SuppressionReason,
 )
-from models import Campaign, Event, EventStatus, Job, RateSample
+from models import Campaign, Event, Job, RateSample
 from services import suppression
 from services.lifecycle import THE_PRODUCT
 from tests.factories import add_campaign, add_recipients, add_sending
@@ -44,7 +45,7 @@ def make(app: Flask, now: datetime) -> Make:
     """Makes a campaign with `recipients` (outcome -> number); its id."""
 
     def _make(recipients: dict[str, int] | None = None, **values: object) -> int:
-        with app.app_context(), writing(db.session):
+        with app.app_context(), writing(db.session()):
             campaign = add_campaign(db.session(), now, **values)
             for outcome, number in (recipients or {}).items():
                 emails = [f"{outcome}{i:04}@example.com" for i in range(number)]
@@ -145,7 +146,7 @@ def test_unchanged_fragment_is_answered_304_and_a_change_is_seen(
     assert again.status_code == 304
     assert again.data == b""
     assert again.headers["X-Next-In"]
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         campaign = db.session.get_one(Campaign, campaign_id)
         add_recipients(db.session(), campaign, ["late@example.com"], now, facts=int(SENT))
     changed = logged_in.get(f"/campaigns/{campaign_id}/live", headers={"If-None-Match": etag})
@@ -185,7 +186,7 @@ def test_running_import_shows_its_progress_and_keeps_the_draft_live(
     app: Flask, logged_in: FlaskClient, make: Make, now: datetime
 ) -> None:
     campaign_id = make()
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         db.session.add(Job(kind=JobKind.IMPORT, campaign_id=campaign_id, created_at=now,
                            status=JobStatus.RUNNING, done=1200, total=5000))  # fmt: skip
     answer = logged_in.get(f"/campaigns/{campaign_id}")
@@ -198,7 +199,7 @@ def test_rate_and_its_curve_come_from_the_samples(
 ) -> None:
     campaign_id = make({"pending": 900}, status=CampaignStatus.SENDING)
     slot = int(time.time()) // 5
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         for back in range(12):
             db.session.add(RateSample(campaign_id=campaign_id, slot=slot - back, accepted=45))
     answer = logged_in.get(f"/campaigns/{campaign_id}")
@@ -261,7 +262,7 @@ def test_opened_recipient_tells_its_story_in_order(
     app: Flask, logged_in: FlaskClient, make: Make, now: datetime
 ) -> None:
     campaign_id = make(status=CampaignStatus.SENT)
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         campaign = db.session.get_one(Campaign, campaign_id)
         [row] = add_sending(db.session(), campaign, ["ann@example.com"], now)
         row.line, row.variables = 4118, '{"first_name": "Ann <b>"}'

@@ -36,7 +36,7 @@ def test_a_fresh_installation_says_what_to_do_first(logged_in: FlaskClient) -> N
 def test_what_needs_a_person_comes_most_urgent_first_and_is_counted(
     app: Flask, logged_in: FlaskClient, now: datetime
 ) -> None:
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         s = db.session()
         notices.raise_notice(s, "sns-topic", "warn", "A topic was refused. Allow it.", now)
         notices.raise_notice(s, "account", "fail", "SES has shut the account down. Ask AWS.", now)
@@ -54,7 +54,7 @@ def test_what_needs_a_person_comes_most_urgent_first_and_is_counted(
         "A topic was refused",
         "By hand is paused",
     ]
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         workers.beat(db.session(), "host:1:a", "scheduler", {}, now)
     assert "No scheduler is running" not in _titles(logged_in)
     count = page(logged_in.get("/campaigns/")).xpath("//nav[@aria-label='Main']//a[@href='/']")[0]
@@ -64,7 +64,7 @@ def test_what_needs_a_person_comes_most_urgent_first_and_is_counted(
 def test_running_campaigns_show_progress_and_finished_ones_their_outcome(
     app: Flask, logged_in: FlaskClient, now: datetime
 ) -> None:
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         s = db.session()
         running = add_campaign(s, now, name="Running", status=CampaignStatus.SENDING)
         add_recipients(s, running, ["a@example.com"], now, facts=SENT | Fact.DELIVERED)
@@ -97,7 +97,7 @@ def test_account_health_follows_what_ses_says(
     }  # fmt: skip
     verdicts = []
     for change in ({}, {"production_access": True}, {"enforcement_status": "SHUTDOWN"}):
-        with app.app_context(), writing(db.session):
+        with app.app_context(), writing(db.session()):
             bucket = db.session.get_one(Bucket, rate_limiter.SEND)
             for name, value in {**facts, **change}.items():
                 setattr(bucket, name, value)

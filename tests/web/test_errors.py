@@ -49,7 +49,7 @@ def test_a_broken_database_still_gives_a_page(
     app: Flask, logged_in: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     app.testing = False
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         db.session.execute(text("DROP TABLE notices"))
     answer = logged_in.get("/")
     assert answer.status_code == 500

@@ -26,7 +26,7 @@ def test_readiness_tells_the_age_of_the_scheduler(
     app: Flask, client: FlaskClient, now: datetime
 ) -> None:
     assert client.get("/readyz").get_json() == {"status": "ok", "scheduler_age_seconds": None}
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         workers.beat(db.session(), "host:1:a", "scheduler", {}, now)
     answer = client.get("/readyz")
     assert answer.status_code == 200
@@ -34,7 +34,7 @@ def test_readiness_tells_the_age_of_the_scheduler(
 
 
 def test_an_old_schema_is_not_ready(app: Flask, client: FlaskClient) -> None:
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         db.session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     answer = client.get("/readyz")
     assert answer.status_code == 503
@@ -52,7 +52,7 @@ def test_a_database_without_tables_is_not_ready(settings: Any, tmp_path: Any) ->
 def test_metrics_need_their_token(settings: Any, client: FlaskClient, now: datetime) -> None:
     assert client.get("/metrics").status_code == 404
     app = create_app(replace(settings, metrics_token="a token for scraping"))
-    with app.app_context(), writing(db.session):
+    with app.app_context(), writing(db.session()):
         campaign = add_campaign(db.session(), now)
         add_recipients(db.session(), campaign, ["a@example.com", "b@example.com"], now)
         facts = Fact.CLAIMED | Fact.ACCEPTED | Fact.DELIVERED
