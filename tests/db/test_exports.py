@@ -26,7 +26,8 @@ def campaign(session: Session, now: datetime) -> Campaign:
     with writing(session):
         campaign = add_campaign(session, now, variables=["name", "status"])
         add_recipients(
-            session, campaign, ["Zoe@example.com"], now, variables='{"name":"=1+1","status":"gold"}',
+            session, campaign, ["Zoe@example.com"], now,
+            variables='{"name":"=1+1","status":"gold"}',
             message_id="m-1", sent_at=now, delivered_at=now + timedelta(seconds=90),
             attempts=1, facts=Fact.ACCEPTED | Fact.DELIVERED,
         )  # fmt: skip
