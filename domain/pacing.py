@@ -23,7 +23,7 @@ HORIZON_SECONDS = 0.1
 DRAW_SECONDS = 0.1
 #: A slot missed by less than this is still used (seconds), see `lateness_allowed`.
 LATE_SECONDS = 0.008
-LATE_WHEN_FAST_SECONDS = 0.05
+LATE_WHEN_FAST_SECONDS = 0.15
 EXACT_UP_TO = 200.0
 #: Halve when more than this share of a second's calls was throttled, at most every so often.
 THROTTLED_SHARE = 0.01

@@ -20,7 +20,7 @@ from domain import pacing
 from rate_limiter import BucketState, Slots
 from sender.clocks import DatabaseClock, boottime
 from sender.mails import CannotMake, MailMaker
-from sender.pool import MOST_THREADS, Work
+from sender.pool import Work
 from services import claims, lifecycle, quota
 from services.claims import Claim, ClaimedRow
 from services.lifecycle import SendingCampaign, Wait
@@ -66,10 +66,10 @@ class Claimer:
         self._look_at: dict[int, int] = {}
         self._turn = 0
 
-    def round(self, missed: list[Work], in_hand: int) -> Round:
+    def round(self, missed: list[Work], in_hand: int, most: int) -> Round:
         """Claim what the next tenth of a second may send, and new slots for `missed` works.
 
-        `in_hand` is how many rows this process holds already.
+        `in_hand` is how many rows this process holds already, `most` how many it should.
         """
         with self._sessions() as session:
             bucket = rate_limiter.read(session)
@@ -80,9 +80,8 @@ class Claimer:
             ready = self._ready(session, due, bucket)
         if not ready and not missed:
             return Round(idle=not due)
-        wanted = min(pacing.most_slots(bucket.pace.rate), MOST_THREADS - in_hand)
-        if wanted <= len(missed):
-            wanted = min(len(missed), pacing.most_slots(bucket.pace.rate))
+        reach = pacing.most_slots(bucket.pace.rate)
+        wanted = min(reach, max(most - in_hand, 0) + len(missed))
         if wanted < 1 or not bucket.slots_in_reach(wanted):
             return Round(next_in=self._until_slots(bucket), idle=False)
         left = bucket.quota_left(self._settings.ses_quota_reserve_percent)

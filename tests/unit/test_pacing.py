@@ -154,7 +154,7 @@ def test_lateness_doubles_only_after_two_misses() -> None:
     allowed = [pacing.lateness_allowed(50, misses) for misses in range(5)]
     assert allowed[0] == allowed[1] == allowed[2] == pytest.approx(0.017)
     assert allowed[4] == 4 * allowed[0]
-    assert pacing.lateness_allowed(1000, 0) == 0.05
+    assert pacing.lateness_allowed(1000, 0) == 0.15
 
 
 def test_finish_time_is_rate_alone_without_other_limits() -> None:
