@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
+from aws.queue_calls import BotoQueueCalls, QueueCalls, SignedQueueCalls
 from aws.ses_calls import CONNECT_SECONDS, TIMEOUT_SECONDS, BotoCalls, SesCalls, SignedCalls
 from config import Settings
 
@@ -104,13 +105,11 @@ class AwsClients:
         url = client.meta.endpoint_url
         if not self._settings.uses_simulator and get_environ_proxies(url):
             return BotoCalls(client)
-        session = self._boto_session()
-        bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
         return SignedCalls(
             endpoint_url=url,
             region=client.meta.region_name,
-            credentials=session.get_credentials(),
-            ca_bundle=str(bundle or get_cert_path(True)),
+            credentials=self._boto_session().get_credentials(),
+            ca_bundle=self._ca_bundle(),
         )
 
     def credentials_source(self) -> str | None:
@@ -128,6 +127,24 @@ class AwsClients:
             for client in self._made.values():
                 client.close()
             self._made.clear()
+
+    def queue_calls(self) -> QueueCalls:
+        """Receiving and deleting: signed by hand where that covers the set-up, or else boto3."""
+        client = self.sqs
+        url = client.meta.endpoint_url
+        if not self._settings.uses_simulator and get_environ_proxies(url):
+            return BotoQueueCalls(client)
+        return SignedQueueCalls(
+            endpoint_url=url,
+            region=client.meta.region_name,
+            credentials=self._boto_session().get_credentials(),
+            ca_bundle=self._ca_bundle(),
+        )
+
+    def _ca_bundle(self) -> str:
+        session = self._boto_session()
+        bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        return str(bundle or get_cert_path(True))
 
     @property
     def destination(self) -> MailDestination:

@@ -53,11 +53,13 @@ _DICTIONARY_1 = (
 )
 _DICTIONARIES = {1: _DICTIONARY_1}
 _NEWEST = 1
+#: Prepared once; a copy costs less than reading the dictionary again.
+_PREPARED = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=_DICTIONARIES[_NEWEST])
 
 
 def pack(text: str) -> bytes:
     """The number of the dictionary in one byte, then a raw deflate stream."""
-    squeeze = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=_DICTIONARIES[_NEWEST])
+    squeeze = _PREPARED.copy()
     data = text.encode("utf-8", "surrogatepass")
     return bytes([_NEWEST]) + squeeze.compress(data) + squeeze.flush()
 

@@ -9,7 +9,7 @@ Source: SES developer guide, "Contents of event data that Amazon SES publishes t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parseaddr
@@ -89,6 +89,17 @@ class Unrecognised:
 
 
 @dataclass(frozen=True, slots=True)
+class OurTags:
+    """What the tags of one of our mails say; all None for other mails and the older form."""
+
+    install: str | None = None
+    campaign_id: int | None = None
+    recipient_id: int | None = None
+    attempt_id: str | None = None
+    test_attempt_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SesEvent:
     """One thing that happened to one mail of one recipient."""
 
@@ -96,7 +107,7 @@ class SesEvent:
     kind: str  # an EventKind, or the name of a type that is not known yet
     sub_kind: str | None  # "Permanent/General", a feedback or delay type, who opened
     message_id: str
-    tags: Mapping[str, tuple[str, ...]]
+    tags: OurTags
     address: str | None  # whom the event names, as a bare address
     destinations: tuple[str, ...]  # address keys of everyone the mail was for
     happened_at: datetime | None
@@ -118,11 +129,6 @@ class SesEvent:
     def is_engagement(self) -> bool:
         """Whether it is an open or a click."""
         return self.kind in (EventKind.OPEN, EventKind.CLICK)
-
-    def tag(self, name: str) -> str | None:
-        """The first value of a message tag."""
-        values = self.tags.get(name)
-        return values[0] if values else None
 
 
 @dataclass(slots=True)
@@ -198,7 +204,7 @@ def _finish(kind: str, message_id: str, mail: dict[str, Any], draft: _Draft) -> 
     link = draft.extra.get("link") or ""
     return SesEvent(
         key=natural_key(message_id, kind, draft.address or "", draft.stamp, link),
-        kind=kind,
+        kind=str(kind),
         message_id=message_id,
         tags=_tags(mail),
         address=draft.address,
@@ -388,9 +394,31 @@ _READERS: dict[EventKind, Callable[[dict[str, Any], dict[str, Any]], list[_Draft
 }
 
 
-def _tags(mail: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+_NO_TAGS = OurTags()
+
+
+def _tags(mail: dict[str, Any]) -> OurTags:
+    """Our own tags; SES gives every tag as a list, of which the first counts."""
     tags = _object(mail, "tags")
-    return {name: tuple(_texts(tags, name)) for name in tags}
+    if "bes_install" not in tags:
+        return _NO_TAGS
+    return OurTags(
+        install=_first(tags, "bes_install"),
+        campaign_id=_number(_first(tags, "bes_campaign")),
+        recipient_id=_number(_first(tags, "bes_recipient")),
+        attempt_id=_first(tags, "bes_attempt"),
+        test_attempt_id=_first(tags, "bes_test"),
+    )
+
+
+def _first(tags: dict[str, Any], name: str) -> str | None:
+    values = _texts(tags, name)
+    return values[0][:64] if values else None
+
+
+def _number(text: str | None) -> int | None:
+    """A row id; longer digits are no id of ours and would overflow the column."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _mail_addresses(mail: dict[str, Any]) -> list[str]:
@@ -419,7 +447,11 @@ def _texts(parent: dict[str, Any], name: str) -> list[str]:
     value = parent.get(name)
     if not isinstance(value, list):
         return []
-    return [_storable(item) for item in value if isinstance(item, str)]
+    return [
+        item if item.isascii() and "\0" not in item else _storable(item)
+        for item in value
+        if isinstance(item, str)
+    ]
 
 
 def _storable(text: str) -> str:

@@ -48,7 +48,7 @@ def read_message(received: Any, topics: Collection[str], install: str) -> QueueM
             NotAnEvent.FOREIGN: Kind.FOREIGN,
         }[parsed.what]
         return QueueMessage(message_id, receipt, kind, text, sentence=parsed.sentence)
-    if any(event.tag("bes_install") not in (None, install) for event in parsed):
+    if any(event.tags.install not in (None, install) for event in parsed):
         return QueueMessage(message_id, receipt, Kind.OTHER_INSTALLATION)
     return QueueMessage(message_id, receipt, Kind.EVENTS, text, tuple(parsed))
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from aws.clients import AwsClients, why_not
+from aws.queue_calls import MOST_MESSAGES, QueueCalls
 from aws.topology import read_queue
 from config import Settings
 from database import writing
@@ -35,10 +37,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BATCH = 10  # the most that SQS gives at once
 VISIBILITY_SECONDS = 30
 LONG_POLL_SECONDS = 20
+#: All but one rest while there is no backlog.
 DEFAULT_THREADS = 4
+#: While there is one, a thread brings this many messages to the common commit.
+_MOST_IN_HAND = 50
+_RESTING_SECONDS = 1.0
 _CARE_EVERY_SECONDS = 60.0
 _AFTER_TROUBLE_SECONDS = 5.0
 _JOIN_SECONDS = 2.0
@@ -88,6 +93,7 @@ class SqsPoller:
         self._owner: QueueOwner | None = None
         self._strangers = StrangerWatch(clock)
         self._stopping = threading.Event()
+        self._backlog = threading.Event()
 
     @property
     def queue_url(self) -> str:
@@ -107,7 +113,7 @@ class SqsPoller:
             stop.wait()
             return
         threads = [
-            threading.Thread(target=self._work, name=f"sqs-{number}", daemon=True)
+            threading.Thread(target=self._work, args=(number,), name=f"sqs-{number}", daemon=True)
             for number in range(self._threads)
         ]
         threads.append(threading.Thread(target=self._look_after, name="sqs-care", daemon=True))
@@ -158,14 +164,22 @@ class SqsPoller:
     def _sqs(self) -> SQSClient:
         return self._clients.sqs
 
-    def _work(self) -> None:
+    @cached_property
+    def _calls(self) -> QueueCalls:
+        return self._clients.queue_calls()
+
+    def _work(self, number: int) -> None:
         while not self._stopping.is_set():
+            if number and not self._backlog.wait(_RESTING_SECONDS):
+                continue
             try:
                 self._check_database()
                 if not self._may_poll():
                     self._stopping.wait(_AFTER_TROUBLE_SECONDS)
                     continue
                 messages = self._receive(self.queue_url, self._long_poll_seconds)
+                while self._backlog.is_set() and 0 < len(messages) < _MOST_IN_HAND:
+                    messages += self._receive(self.queue_url, 0)
                 if not self._stopping.is_set():
                     self._take(messages, self.queue_url)
             except SQLAlchemyError as error:
@@ -219,13 +233,12 @@ class SqsPoller:
         return self.stopped_because is None
 
     def _receive(self, url: str, wait_seconds: int) -> list[Any]:
-        answer = self._sqs.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=BATCH,
-            WaitTimeSeconds=wait_seconds,
-            VisibilityTimeout=VISIBILITY_SECONDS,
-        )
-        return list(answer.get("Messages", ()))
+        messages = self._calls.receive(url, wait_seconds, VISIBILITY_SECONDS)
+        if len(messages) == MOST_MESSAGES:
+            self._backlog.set()
+        elif not messages:
+            self._backlog.clear()
+        return messages
 
     def _take(self, received: list[Any], url: str) -> int:
         """Store what is ours, then delete it; the rest stays in the queue."""
@@ -235,7 +248,7 @@ class SqsPoller:
         topics = self._settings.sns_topic_arn
         messages = [read_message(one, topics, owner.install) for one in received]
         ours = [message for message in messages if self._is_ours(message, owner)]
-        events = [Incoming(m.text, m.events, "sqs") for m in ours if m.kind is Kind.EVENTS]
+        events = [Incoming.of(m.text, m.events, "sqs") for m in ours if m.kind is Kind.EVENTS]
         if events:
             self._intake.take(events)
         self._keep_broken([message for message in ours if message.kind is Kind.BROKEN])
@@ -264,16 +277,11 @@ class SqsPoller:
                 keep_dead_letter(session, "sqs", message.text, message.sentence, self._clock())
 
     def _delete(self, messages: list[QueueMessage], url: str) -> None:
-        answer = self._sqs.delete_message_batch(
-            QueueUrl=url,
-            Entries=[
-                {"Id": str(number), "ReceiptHandle": message.receipt}
-                for number, message in enumerate(messages)
-            ],
-        )
-        for failed in answer.get("Failed", ()):
-            # It comes again and is a duplicate then.
-            logger.info("a message was not deleted: %s", failed.get("Code"))
+        receipts = [message.receipt for message in messages]
+        for start in range(0, len(receipts), MOST_MESSAGES):
+            for code in self._calls.delete(url, receipts[start : start + MOST_MESSAGES]):
+                # It comes again and is a duplicate then.
+                logger.info("a message was not deleted: %s", code)
 
     def _notice_if(self, code: str, severity: str, sentence: str) -> None:
         with self._sessions() as session, writing(session):

@@ -140,11 +140,11 @@ class Webhook:
         parsed = parse_text(message.message)
         if isinstance(parsed, Unrecognised):
             return self._unrecognised(message, parsed)
-        if any(event.tag("bes_install") not in (None, self._own_install()) for event in parsed):
+        if any(event.tags.install not in (None, self._own_install()) for event in parsed):
             self.refusals.count("sent by another installation", message.topic_arn)
             return Answer(200, "Ignored: sent by another installation.")
         at_once = any(event.critical for event in parsed) or self._has_token()
-        self._intake.take([Incoming(message.message, tuple(parsed), "http", at_once)])
+        self._intake.take([Incoming.of(message.message, parsed, "http", at_once=at_once)])
         return Answer(200, "Stored.")
 
     def _has_token(self) -> bool:

@@ -51,7 +51,7 @@ def try_again(session: Session, letter_id: int, now: datetime) -> str | None:
         letter.reason = parsed.sentence
         session.flush()
         return parsed.sentence
-    store(session, [Incoming(letter.body, tuple(parsed), letter.door)], now)
+    store(session, [Incoming.of(letter.body, parsed, letter.door)], now)
     session.delete(letter)
     session.flush()
     return None

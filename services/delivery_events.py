@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, select, update
+from sqlalchemy import ARRAY, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -21,12 +21,27 @@ from domain.ses_events import EventKind, SesEvent, parse_text
 from domain.statuses import EventStatus
 from models import Event
 from services.event_effects import Matched, apply_matched
-from services.event_matching import Belongs, Match, match_events, tagged_ids
+from services.event_matching import Belongs, Match, match_events
 from services.installation import installation_id
 
 _EVENTS = cast(Table, Event.__table__)
 _KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 _KEYS_PER_QUERY = 500
+_COLUMNS = tuple(column.name for column in _EVENTS.columns)
+_INSERT_SQLITE = sqlite.insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.key)
+_INSERT_POSTGRESQL = (
+    postgresql.insert(_EVENTS)
+    .from_select(
+        _COLUMNS,
+        select(
+            func.unnest(*(bindparam(c.name, type_=ARRAY(c.type)) for c in _EVENTS.columns))
+            .table_valued(*_COLUMNS)
+            .render_derived(name="given")
+        ),
+    )
+    .on_conflict_do_nothing()
+    .returning(_EVENTS.c.key)
+)
 
 _VERDICTS = {
     Belongs.PAST: "An older attempt of this recipient.",
@@ -44,12 +59,19 @@ _STATUS_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One message with SES events: the text as it came, what it says, and through which door."""
+    """One message with SES events: packed as it came, what it says, and through which door."""
 
-    text: str
+    raw: bytes
     events: tuple[SesEvent, ...]
     door: str  # "http" or "sqs"
     at_once: bool = True  # otherwise stored in one cheap insert and applied by the scheduler
+
+    @classmethod
+    def of(
+        cls, text: str, events: Sequence[SesEvent], door: str, *, at_once: bool = True
+    ) -> Incoming:
+        """A message whose text is packed here, before any lock is held."""
+        return cls(pack(text), tuple(events), door, at_once)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +97,8 @@ def store(session: Session, incoming: Sequence[Incoming], now: datetime) -> Stor
     at_once = [event for event, message in ordered if message.at_once]
     matches, rows = match_events(session, at_once, install)
     match_of = {event.key: match for event, match in zip(at_once, matches, strict=True)}
-    packed: dict[int, bytes] = {}
     values = [
-        _values(event, message, match_of.get(event.key), install, now, packed)
-        for event, message in ordered
+        _values(event, message, match_of.get(event.key), install, now) for event, message in ordered
     ]
     new = _insert(session, values)
     matched = [
@@ -93,11 +113,10 @@ def store(session: Session, incoming: Sequence[Incoming], now: datetime) -> Stor
 def store_dead(session: Session, message: Incoming, reason: str, now: datetime) -> None:
     """Keep a message whose events could not be applied, for a person to try again."""
     install = installation_id(session)
-    packed: dict[int, bytes] = {}
     dead = {"status": EventStatus.DEAD, "verdict": reason, "tries": 1}
     _insert(
         session,
-        [{**_values(e, message, None, install, now, packed), **dead} for e in message.events],
+        [{**_values(event, message, None, install, now), **dead} for event in message.events],
     )
 
 
@@ -169,18 +188,9 @@ def count_unapplied(session: Session) -> int:
 
 
 def _values(
-    event: SesEvent,
-    message: Incoming,
-    match: Match | None,
-    install: str,
-    now: datetime,
-    packed: dict[int, bytes],
+    event: SesEvent, message: Incoming, match: Match | None, install: str, now: datetime
 ) -> dict[str, Any]:
-    """The row of an event; `packed` remembers the raw form of messages with several events."""
-    raw = packed.get(id(message))
-    if raw is None:
-        raw = packed[id(message)] = pack(message.text)
-    outcome = _outcome(event, match, install)
+    """The row of an event."""
     return {
         "key": event.key,
         "kind": event.kind,
@@ -189,15 +199,18 @@ def _values(
         "happened_at": event.happened_at,
         "received_at": now,
         "message_id": event.message_id,
-        "raw": raw,
+        "raw": message.raw,
         "tries": 0,
-        **outcome,
+        **_outcome(event, match, install),
     }
 
 
 def _outcome(event: SesEvent, match: Match | None, install: str) -> dict[str, Any]:
     """What the match means for the stored event; no match = not looked for yet."""
-    recipient_id, campaign_id, attempt_id = tagged_ids(event, install)
+    recipient_id = campaign_id = attempt_id = None
+    if event.tags.install == install:
+        recipient_id, campaign_id = event.tags.recipient_id, event.tags.campaign_id
+        attempt_id = (event.tags.attempt_id or "")[:32] or None
     if match is None:
         status, verdict = EventStatus.NEW, None
     else:
@@ -223,9 +236,11 @@ def _insert(session: Session, values: list[dict[str, Any]]) -> set[bytes]:
     """Insert rows whose key is new, in key order; the keys that were."""
     if not values:
         return set()
-    insert = sqlite.insert if is_sqlite(session) else postgresql.insert
-    statement = insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.key)
-    return set(session.execute(statement, values).scalars())
+    if is_sqlite(session):
+        return set(session.execute(_INSERT_SQLITE, values).scalars())
+    # One array for each column: the statement stays the same, so that it is prepared once.
+    arrays = {name: [row[name] for row in values] for name in _COLUMNS}
+    return set(session.execute(_INSERT_POSTGRESQL, arrays).scalars())
 
 
 def _bury(session: Session, keys: Sequence[bytes]) -> None:

@@ -51,29 +51,17 @@ def match_events(
 ) -> tuple[list[Match], dict[int, Row[Any]]]:
     """A match for each event, and every row that was locked on the way (in id order)."""
     named = {
-        number
+        event.tags.recipient_id
         for event in events
-        if event.tag("bes_install") == install
-        and (number := _number(event.tag("bes_recipient"))) is not None
+        if event.tags.install == install and event.tags.recipient_id is not None
     }
-    untagged = {event.message_id for event in events if event.tag("bes_install") is None}
+    untagged = {event.message_id for event in events if event.tags.install is None}
     by_message = _ids_by_message(session, untagged)
     past = _past_attempts(session, _PAST.c.message_id, untagged)
     ids = named | set(by_message.values()) | {row.recipient_id for row in past.values()}
     rows = lock_rows(session, ids)
     past |= _past_attempts(session, _PAST.c.attempt_id, _replaced(events, install, rows))
     return [_match(event, install, rows, by_message, past) for event in events], rows
-
-
-def tagged_ids(event: SesEvent, install: str) -> tuple[int | None, int | None, str | None]:
-    """Recipient, campaign and attempt as the tags of one of our mails name them."""
-    if event.tag("bes_install") != install:
-        return None, None, None
-    return (
-        _number(event.tag("bes_recipient")),
-        _number(event.tag("bes_campaign")),
-        (event.tag("bes_attempt") or "")[:32] or None,
-    )
 
 
 def _match(
@@ -83,14 +71,14 @@ def _match(
     by_message: dict[str, int],
     past: dict[str, Row[Any]],
 ) -> Match:
-    tag = event.tag("bes_install")
-    if tag is not None and tag != install:
+    tags = event.tags
+    if tags.install is not None and tags.install != install:
         return Match(Belongs.OTHER_INSTALLATION)
-    if tag is not None and event.tag("bes_test"):
-        return Match(Belongs.TEST, attempt_id=event.tag("bes_test"))
-    if tag is not None:
-        attempt = event.tag("bes_attempt")
-        row = rows.get(_number(event.tag("bes_recipient")) or 0)
+    if tags.install is not None and tags.test_attempt_id:
+        return Match(Belongs.TEST, attempt_id=tags.test_attempt_id)
+    if tags.install is not None:
+        attempt = tags.attempt_id
+        row = rows.get(tags.recipient_id or 0)
         older = past.get(attempt or "")
     else:
         row = rows.get(by_message.get(event.message_id, 0))
@@ -126,11 +114,10 @@ def _ids_by_message(session: Session, message_ids: Iterable[str]) -> dict[str, i
 def _replaced(events: Sequence[SesEvent], install: str, rows: dict[int, Row[Any]]) -> set[str]:
     """Attempts that our mails' tags name and that are not the newest of their row."""
     replaced = set()
-    for event in events:
-        recipient_id, _, attempt_id = tagged_ids(event, install)
-        row = rows.get(recipient_id or 0)
-        if attempt_id and row is not None and row.attempt_id != attempt_id:
-            replaced.add(attempt_id)
+    for tags in (event.tags for event in events if event.tags.install == install):
+        row = rows.get(tags.recipient_id or 0)
+        if tags.attempt_id and row is not None and row.attempt_id != tags.attempt_id:
+            replaced.add(tags.attempt_id)
     return replaced
 
 
@@ -143,11 +130,6 @@ def _past_attempts(
         for row in session.execute(select(_PAST).where(column.in_(some))):
             found[getattr(row, column.name)] = row
     return found
-
-
-def _number(text: str | None) -> int | None:
-    """A row id; longer digits are no id of ours and would overflow the column."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _chunks(values: Iterable[str]) -> Iterable[list[str]]:

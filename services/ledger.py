@@ -142,7 +142,7 @@ def apply_changes(
         if row is None:
             stale.extend(row_changes)
             continue
-        before = row._asdict()
+        before = dict(zip(_READ, row, strict=True))
         after = dict(before)
         for change in row_changes:
             if change.attempt_id is not None and change.attempt_id != row.attempt_id:
@@ -291,7 +291,7 @@ def return_to_pending(
         row = locked.get(row_id)
         if row is None or row.attempt_id != attempt_id:
             continue
-        before = row._asdict()
+        before = dict(zip(_READ, row, strict=True))
         after = {**before, **_BLANK, "updated_at": now}
         if was_submitted and attempt_id is not None:
             past.append(_past_attempt(before, because, now))

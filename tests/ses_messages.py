@@ -144,7 +144,7 @@ def incoming(texts: Sequence[str], door: str = "sqs", at_once: bool = True) -> l
         events = parse_text(text)
         if not isinstance(events, list):
             raise ValueError(f"no event: {text}")
-        messages.append(Incoming(text, tuple(events), door, at_once))
+        messages.append(Incoming.of(text, events, door, at_once=at_once))
     return messages
 
 

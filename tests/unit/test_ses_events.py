@@ -16,6 +16,7 @@ from domain.ses_events import (
     CRITICAL_KINDS,
     EventKind,
     NotAnEvent,
+    OurTags,
     SesEvent,
     Unrecognised,
     counts_towards_giving_up,
@@ -327,9 +328,15 @@ def test_the_older_form_of_the_same_bounce_has_the_same_key(material: Path) -> N
 
 
 def test_tags_are_lists_of_which_the_first_counts() -> None:
-    found = parsed(event("Send", {}, tags={"bes_install": ["abc", "def"], "x": [], "y": "no"}))
-    assert found.tag("bes_install") == "abc"
-    assert found.tag("x") is found.tag("y") is found.tag("z") is None
+    tags = {"bes_install": ["abc", "def"], "bes_recipient": ["7"], "bes_campaign": [],
+            "bes_attempt": "no list", "bes_test": [3]}  # fmt: skip
+    assert parsed(event("Send", {}, tags=tags)).tags == OurTags("abc", recipient_id=7)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1" * 19, "٣", "1.0", "x"])
+def test_what_is_no_row_id_counts_as_absent(text: str) -> None:
+    tags = {"bes_install": ["abc"], "bes_recipient": [text]}
+    assert parsed(event("Send", {}, tags=tags)).tags.recipient_id is None
 
 
 @pytest.mark.parametrize(

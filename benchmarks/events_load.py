@@ -1,0 +1,174 @@
+"""Events for a benchmark: rows that were just sent, and what SES would publish about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, text
+
+from benchmarks.installation import Installation
+from database import writing
+from domain.addresses import key_hash
+from domain.statuses import CampaignStatus, Fact, RecipientStatus
+from models import Campaign, CampaignCounters, Recipient
+from services.installation import address_key_secret, installation_id
+
+TOPIC = "arn:aws:sns:us-east-1:000000000000:bes-events"
+_ROWS_AT_ONCE = 5000
+_AGENT = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/140.0.0.0 Safari/537.36"
+)
+
+
+@dataclass(frozen=True)
+class SentCampaign:
+    """A campaign whose mails are submitted: first recipient id, how many, and when."""
+
+    id: int
+    first: int
+    size: int
+    install: str
+    at: datetime
+
+
+def sent_campaign(place: Installation, size: int) -> SentCampaign:
+    """A campaign of `size` recipients, each with an attempt that waits for its events."""
+    now = datetime.now(UTC)
+    with place.sessions() as session, writing(session):
+        secret = address_key_secret(session)
+        install = installation_id(session)
+        campaign = Campaign(
+            name="Benchmark", subject="News", html="<p>Hello</p>", text="Hello",
+            from_email="news@example.com", status=CampaignStatus.SENDING, variables=[],
+            created_at=now, updated_at=now, launched_at=now, configuration_set="bes",
+        )  # fmt: skip
+        session.add(campaign)
+        session.flush()
+        session.add(CampaignCounters(campaign_id=campaign.id, total=size, sending=size))
+        campaign_id = campaign.id
+        newest = session.execute(text("SELECT coalesce(max(id), 0) FROM recipients")).scalar_one()
+    first = int(newest) + 1
+    for start in range(0, size, _ROWS_AT_ONCE):
+        numbers = range(start, min(start + _ROWS_AT_ONCE, size))
+        rows = [_row(campaign_id, first + n, n, secret, now) for n in numbers]
+        with place.sessions() as session, writing(session):
+            session.execute(insert(Recipient), rows)
+    return SentCampaign(campaign_id, first, size, install, now)
+
+
+def _row(
+    campaign_id: int, row_id: int, number: int, secret: bytes, now: datetime
+) -> dict[str, Any]:
+    address = f"person{number}@example.com"
+    return {
+        "id": row_id,
+        "campaign_id": campaign_id,
+        "email": address,
+        "address": address,
+        "address_hash": key_hash(secret, address),
+        "variables": f'{{"name": "Person {number}"}}',
+        "status": RecipientStatus.SENDING,
+        "facts": int(Fact.CLAIMED),
+        "attempt_id": f"{row_id * 0x9E3779B97F4A7C15 % 2**128:032x}",
+        "attempts": 1,
+        "submitted_at": now,
+        "updated_at": now,
+    }
+
+
+def event_texts(campaign: SentCampaign, kinds: tuple[str, ...]) -> Iterator[str]:
+    """The events of every mail, one kind after the other, as SES writes them."""
+    for kind in kinds:
+        for number in range(campaign.size):
+            yield json.dumps(_event(campaign, kind, number), separators=(",", ":"))
+
+
+def _event(campaign: SentCampaign, kind: str, number: int) -> dict[str, Any]:
+    row_id = campaign.first + number
+    address = f"person{number}@example.com"
+    attempt = f"{row_id * 0x9E3779B97F4A7C15 % 2**128:032x}"
+    message_id = f"0100019{attempt[:9]}-{attempt[9:17]}-{attempt[17:21]}-{attempt[21:25]}-000000"
+    token = f"{attempt}{attempt[::-1]}{attempt[5:29]}"
+    return {
+        "eventType": kind,
+        "mail": {
+            "timestamp": _stamp(campaign.at),
+            "source": "Example News <news@example.com>",
+            "sourceArn": "arn:aws:ses:us-east-1:000000000000:identity/example.com",
+            "sendingAccountId": "000000000000",
+            "messageId": message_id,
+            "destination": [address],
+            "headersTruncated": False,
+            "headers": [
+                {"name": "From", "value": "Example News <news@example.com>"},
+                {"name": "To", "value": address},
+                {"name": "Subject", "value": "News"},
+                {"name": "MIME-Version", "value": "1.0"},
+                {
+                    "name": "Content-Type",
+                    "value": 'multipart/alternative; boundary="----=_Part_12_345.6789"',
+                },
+                {"name": "List-Unsubscribe", "value": f"<https://mail.example.com/u/{token}>"},
+                {"name": "List-Unsubscribe-Post", "value": "List-Unsubscribe=One-Click"},
+            ],
+            "commonHeaders": {
+                "from": ["Example News <news@example.com>"],
+                "to": [address],
+                "messageId": message_id,
+                "subject": "News",
+            },
+            "tags": {
+                "ses:operation": ["SendEmail"],
+                "ses:configuration-set": ["bes"],
+                "ses:source-ip": ["198.51.100.7"],
+                "ses:from-domain": ["example.com"],
+                "ses:caller-identity": ["mailer"],
+                "bes_install": [campaign.install],
+                "bes_campaign": [str(campaign.id)],
+                "bes_recipient": [str(row_id)],
+                "bes_attempt": [attempt],
+            },
+        },
+        kind.lower(): _details(campaign, kind, number, address),
+    }
+
+
+def _details(campaign: SentCampaign, kind: str, number: int, address: str) -> dict[str, Any]:
+    if kind == "Send":
+        return {}
+    if kind == "Delivery":
+        return {
+            "timestamp": _stamp(campaign.at + timedelta(milliseconds=900 + number % 977)),
+            "processingTimeMillis": 900 + number % 977,
+            "recipients": [address],
+            "smtpResponse": f"250 2.0.0 OK  {number * 7919 % 10**10:010d} mx.example.com gsmtp",
+            "reportingMTA": "a8-123.smtp-out.amazonses.com",
+        }
+    return {
+        "timestamp": _stamp(campaign.at + timedelta(milliseconds=60_000 + number * 37 % 10**7)),
+        "userAgent": _AGENT,
+        "ipAddress": f"203.0.113.{number % 250}",
+        "isBotEvent": "Unlikely",
+    }
+
+
+def _stamp(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def envelope(event_text: str, number: int, at: datetime) -> dict[str, str]:
+    """SNS's envelope around an event, not signed yet."""
+    return {
+        "Type": "Notification",
+        "MessageId": f"00000000-0000-4000-8000-{number:012d}",
+        "TopicArn": TOPIC,
+        "Subject": "Amazon SES Email Event Notification",
+        "Message": event_text,
+        "Timestamp": _stamp(at),
+        "SignatureVersion": "2",
+    }
