@@ -95,6 +95,7 @@ class Preview:
     subject: str = ""
     html: str = ""
     text: str = ""
+    text_template: str = ""  # the plain-text part before anybody's values are in it
     headers: list[tuple[str, str]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     problem: Problem | None = None
@@ -144,6 +145,7 @@ def preview(
         subject=mail.subject,
         html=mail.html,
         text=mail.text,
+        text_template=text,
         headers=_headers(request),
         notes=list(_notes(content, compiled, mail, _size(outgoing), columns, settings)),
     )

@@ -1,9 +1,8 @@
-// The live side of the editor: preview and facts after a pause in typing, Ctrl + S, unsaved changes.
+// The live side of the editor: preview and facts after a pause in typing.
 const form = document.querySelector("form[data-editor]");
 const stage = form.querySelector("[data-stage]");
 const facts = form.querySelector("[data-facts]");
 const peek = form.querySelector("[data-preview-button]");
-let unsaved = "unsaved" in form.dataset;
 let timer = 0;
 let round = 0;
 
@@ -12,12 +11,13 @@ function showMail() {
   const old = stage.querySelector("iframe:last-of-type");
   const fresh = old.cloneNode();
   fresh.name = `mail-${round}`;
+  fresh.removeAttribute("src");
   fresh.classList.add("is-coming");
   stage.append(fresh);
   fresh.addEventListener("load", () => {
     fresh.contentWindow?.scrollTo(0, old.contentWindow?.scrollY ?? 0);
     fresh.classList.remove("is-coming");
-    for (const frame of stage.querySelectorAll("iframe")) if (frame !== fresh) frame.remove();
+    while (fresh.previousElementSibling) fresh.previousElementSibling.remove();
   }, { once: true });
   peek.formTarget = fresh.name;
   form.requestSubmit(peek);
@@ -26,7 +26,11 @@ function showMail() {
 async function showFacts() {
   const mine = round;
   const answer = await fetch(form.dataset.editor, { method: "POST", body: new FormData(form) });
-  if (answer.ok && mine === round) facts.innerHTML = await answer.text();
+  const shown = await answer.text();
+  if (!answer.ok || mine !== round) return;
+  facts.innerHTML = shown;
+  const text = facts.querySelector("[data-text-part]");
+  if (text) form.querySelector("[data-made-text]").textContent = text.textContent;
 }
 
 function refresh() {
@@ -36,21 +40,15 @@ function refresh() {
 }
 
 form.addEventListener("input", () => {
-  unsaved = true;
   clearTimeout(timer);
   timer = setTimeout(refresh, 450);
 });
-form.addEventListener("submit", (event) => { if (event.submitter !== peek) unsaved = false; });
-window.addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
-document.addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.key !== "s") return;
-  event.preventDefault();
-  form.requestSubmit();
-});
 const automatic = form.querySelector("[data-automatic]");
 automatic.addEventListener("change", () => {
+  if (automatic.checked) return;
   const field = form.querySelector("[data-text]");
-  if (!automatic.checked) field.value = facts.querySelector("[data-text-part]")?.textContent ?? field.value;
+  field.value = form.querySelector("[data-made-text]").textContent;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
 });
 form.querySelector("[data-peek]").hidden = true; // the live preview does its work
 refresh();

@@ -1,6 +1,7 @@
 // A second press of the same button does nothing; menus close on Escape and on a press elsewhere.
 document.addEventListener("submit", (event) => {
-  if (event.target.method !== "post" || event.defaultPrevented) return;
+  // A button with a target of its own (a preview in a frame) leaves the page as it is.
+  if (event.target.method !== "post" || event.defaultPrevented || event.submitter?.formTarget) return;
   if (event.target.dataset.sent) {
     event.preventDefault();
     return;

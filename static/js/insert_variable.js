@@ -23,12 +23,4 @@ for (const menu of document.querySelectorAll("details[data-variables]")) {
     menu.open = false;
     insert(button.dataset.insert);
   });
-  menu.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    menu.open = false;
-    menu.querySelector("summary").focus();
-  });
-  document.addEventListener("click", (event) => {
-    if (!menu.contains(event.target)) menu.open = false;
-  });
 }
