@@ -54,7 +54,7 @@ def _venv_works() -> bool:
 
 
 def _install(locks: list[str]) -> int:
-    print(f"Installing {' and '.join(locks)} (a minute at most) ...", flush=True)
+    print(f"Installing {' and '.join(locks)} (a minute or two) ...", flush=True)
     command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
                "--no-input", "--require-hashes"]  # fmt: skip
     for lock in locks:
