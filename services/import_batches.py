@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.orm import Session
 
 from database import is_sqlite
@@ -27,21 +27,31 @@ _COLUMNS = (
     "campaign_id, import_id, updated_at, reason_at, "
     "attempts, opens, machine_opens, clicks, machine_clicks, duplicates"
 )
-_SQLITE = (
-    f"INSERT INTO recipients ({_COLUMNS}) VALUES"  # noqa: S608 - constants only
-    " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, 0)"
-    " ON CONFLICT (campaign_id, address) DO NOTHING"
-)
+#: Rows that one statement writes on SQLite: its work then runs in one go, without a return to
+#: Python after each row.
+_BLOCK = 100
+_CONFLICT = " ON CONFLICT (campaign_id, address) DO NOTHING"
+
+
+def _sqlite_statement(rows: int) -> str:
+    values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
+    return (
+        f"INSERT INTO recipients ({_COLUMNS})"  # noqa: S608 - constants only
+        " SELECT column1, column2, column3, column4, column5, ?, ?, ?, ?, ?, ?, ?, ?,"
+        f" 0, 0, 0, 0, 0, 0 FROM (VALUES {values}) WHERE true{_CONFLICT}"
+    )
+
+
+_SQLITE_BLOCK, _SQLITE_ONE = _sqlite_statement(_BLOCK), _sqlite_statement(1)
 _POSTGRES = (
     f"INSERT INTO recipients ({_COLUMNS})"  # noqa: S608 - constants only
     " SELECT email, address, hash, variables, line, %s, %s::int, %s, %s, %s::int, %s::bigint,"
     " %s::float8, %s::float8, 0, 0, 0, 0, 0, 0"
     " FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::text[], %s::int[]) WITH ORDINALITY"
-    " AS t(email, address, hash, variables, line, place) ORDER BY place"
-    " ON CONFLICT (campaign_id, address) DO NOTHING"
+    f" AS t(email, address, hash, variables, line, place) ORDER BY place{_CONFLICT}"
 )
 _LONGEST_CELL = 10_000
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring  # the C function that the encoder itself uses
 
 #: Why a suppressed address is skipped, as the claim says it too.
 SUPPRESSED_BECAUSE = {
@@ -137,9 +147,14 @@ def prepare(rows: Sequence[RecipientRow], target: Target) -> Batch:
                     }
                 )
         batch.candidates.append(
-            Candidate(parsed.email, parsed.address, hashed, _encode(row.variables), row.line, skip)
+            Candidate(parsed.email, parsed.address, hashed, _as_json(row.variables), row.line, skip)
         )
     return batch
+
+
+def _as_json(variables: dict[str, str]) -> str:
+    """A JSON object of strings, as json.dumps would write it at five times the cost."""
+    return "{" + ",".join([f'"{name}":{_quoted(text)}' for name, text in variables.items()]) + "}"
 
 
 def _refused(row: RecipientRow, target: Target, reason: str) -> dict[str, Any]:
@@ -178,9 +193,12 @@ def write(session: Session, batch: Batch, target: Target, now: datetime) -> Coun
     return counts
 
 
+_ANY_SUPPRESSED = select(Suppression.id).limit(1)
+
+
 def _with_suppressions(session: Session, candidates: list[Candidate]) -> Iterator[Candidate]:
     """The candidates in order, those on the suppression list with that as the reason."""
-    if not candidates or not session.scalar(select(exists().select_from(Suppression))):
+    if not candidates or session.scalar(_ANY_SUPPRESSED) is None:
         return iter(candidates)
     known = suppressed_hashes(session, [candidate.address_hash for candidate in candidates])
     return (
@@ -213,10 +231,20 @@ def _insert(
         moment,
         moment if skip else None,
     )
-    connection = session.connection()
     if is_sqlite(session):
-        result = connection.exec_driver_sql(_SQLITE, [(*one[:5], *same) for one in group])
-    else:
-        columns = zip(*(one[:5] for one in group), strict=True)
-        result = connection.exec_driver_sql(_POSTGRES, (*same, *map(list, columns)))
-    return result.rowcount
+        return _insert_into_sqlite(session.connection(), group, same)
+    columns = zip(*(one[:5] for one in group), strict=True)
+    return session.connection().exec_driver_sql(_POSTGRES, (*same, *map(list, columns))).rowcount
+
+
+def _insert_into_sqlite(
+    connection: Connection, group: list[Candidate], same: tuple[Any, ...]
+) -> int:
+    inserted, whole = 0, len(group) - len(group) % _BLOCK
+    for start in range(0, whole, _BLOCK):
+        block = chain.from_iterable(one[:5] for one in group[start : start + _BLOCK])
+        inserted += connection.exec_driver_sql(_SQLITE_BLOCK, (*same, *block)).rowcount
+    rest = [(*same, *one[:5]) for one in group[whole:]]
+    if rest:
+        inserted += connection.exec_driver_sql(_SQLITE_ONE, rest).rowcount
+    return inserted

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from database import bulk_session, checkpoint, is_sqlite, writing
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 #: A writing step on SQLite takes about this long (seconds); its size adapts.
 _STEP_SECONDS = 0.012
-_FIRST_STEP, _SMALLEST, _LARGEST = 200, 20, 2_000
+_FIRST_STEP, _SMALLEST, _LARGEST = 300, 200, 2_000
 _STEP_ON_POSTGRES = 2_000
 #: Steps between two checkpoints of SQLite's log.
 _CHECKPOINT_EVERY = 100
@@ -197,7 +197,8 @@ class ImportRun:
         """Note what the file holds, and the campaign's new variables; kept when resumed."""
         names = table.layout.variable_names
         with self.sessions() as session, writing(session):
-            campaign = _importable(session, campaign_id)
+            _importable(session, campaign_id)
+            campaign = session.get_one(Campaign, campaign_id)
             new = [name for name in names if name not in campaign.variables]
             if new:
                 campaign.variables = [*campaign.variables, *new]
@@ -351,19 +352,19 @@ def _undo_step(
     return rows[-1].id, len(ours)
 
 
-def _importable(session: Session, campaign_id: int) -> Campaign:
-    """The campaign, held still; raises Refused once it was launched."""
-    campaign = session.scalar(
-        select(Campaign).where(Campaign.id == campaign_id).with_for_update(read=True)
-    )
-    if campaign is None:
+_STATUS = select(Campaign.status).where(Campaign.id == bindparam("b_id")).with_for_update(read=True)
+
+
+def _importable(session: Session, campaign_id: int) -> None:
+    """Hold the campaign still for this transaction; raises Refused once it was launched."""
+    status = session.scalar(_STATUS, {"b_id": campaign_id})
+    if status is None:
         raise NotFound(f"There is no campaign {campaign_id}.")
-    if campaign.status not in _IMPORTABLE:
+    if status not in _IMPORTABLE:
         raise Refused(
-            f"This campaign is {campaign.status.value}: recipients can only be added before it "
+            f"This campaign is {status.value}: recipients can only be added before it "
             "is launched. Make a copy of it for new ones."
         )
-    return campaign
 
 
 def _next_size(size: int, seconds: float) -> int:
