@@ -87,9 +87,12 @@ def moment(value: datetime, zone: ZoneInfo, now: datetime) -> str:
 
 
 def log_time(value: datetime, zone: ZoneInfo, now: datetime) -> str:
-    """A time in a log: with seconds when it is today, with its day otherwise."""
-    named = day(value, zone, now)
-    return clock(value, zone, seconds=True) if named == "today" else f"{named} {clock(value, zone)}"
+    """A time in a log: with seconds when it is today, else with its date, both short."""
+    local = value.astimezone(zone)
+    if local.date() == now.astimezone(zone).date():
+        return clock(value, zone, seconds=True)
+    year = "" if local.year == now.astimezone(zone).year else f" {local.year}"
+    return f"{local.day} {local:%b}{year} {local:%H:%M}"
 
 
 def long_day(value: datetime, zone: ZoneInfo) -> str:

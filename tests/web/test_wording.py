@@ -125,6 +125,8 @@ def test_times_stand_in_the_zone_of_the_person() -> None:
     assert formatting.day(datetime(2024, 1, 5, tzinfo=UTC), BERLIN, NOW) == "Fri 5 Jan 2024"
     assert formatting.long_day(NOW, BERLIN) == "Tuesday, 14 October 2025, 10:46"
     assert formatting.log_time(NOW, BERLIN, NOW) == "10:46:07"
+    assert formatting.log_time(NOW, BERLIN, NOW + timedelta(days=3)) == "14 Oct 10:46"
+    assert formatting.log_time(NOW, BERLIN, NOW + timedelta(days=99)) == "14 Oct 2025 10:46"
     assert formatting.ago(NOW - timedelta(minutes=3), NOW) == "3 min ago"
 
 
