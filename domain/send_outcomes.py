@@ -162,8 +162,8 @@ _BY_TYPE: dict[str, tuple[Outcome, str, str]] = {
         _O.STOP_CAMPAIGN,
         "mail_from_not_verified",
         (
-            "The custom MAIL FROM domain of the sender is not verified: its MX record cannot be read. "
-            "Mend it in the SES console, then resume."
+            "The custom MAIL FROM domain of the sender is not verified: its MX record cannot be "
+            "read. Mend it in the SES console, then resume."
         ),
     ),
     "LimitExceededException": (
@@ -183,8 +183,8 @@ _BY_TYPE: dict[str, tuple[Outcome, str, str]] = {
         _O.STOP_CAMPAIGN,
         "configuration_set_missing",
         (
-            "The configuration set does not exist in this region. Check SES_CONFIGURATION_SET, then "
-            "resume."
+            "The configuration set does not exist in this region. Check SES_CONFIGURATION_SET, "
+            "then resume."
         ),
     ),
     "UnknownOperationException": (
@@ -333,8 +333,8 @@ def _not_verified(words: str, sender: str, recipient: str) -> tuple[Outcome, str
             _O.RECIPIENT_NOT_VERIFIED,
             "recipient_not_verified",
             (
-                "The SES account is in the sandbox, where only verified addresses can be written to. "
-                "Ask AWS for production access in the SES console."
+                "The SES account is in the sandbox, where only verified addresses can be written "
+                "to. Ask AWS for production access in the SES console."
             ),
         )
     return (

@@ -9,25 +9,35 @@ from collections.abc import Callable
 
 from aws.account import AccountFacts
 from aws.clients import Goal
-from aws.topology import Subscription
-from services.diagnosis_facts import Check, Facts, Finding, Level, fail, ok, warn
+from services.diagnosis_facts import (
+    NOT_ASKED,
+    Check,
+    Facts,
+    Finding,
+    Level,
+    fail,
+    ok,
+    warn,
+)
+from services.diagnosis_way import (
+    configuration_set_check,
+    dead_letter_check,
+    destinations_check,
+    queue_check,
+    subscription_check,
+    topic_check,
+    webhook_check,
+)
 
-#: Events that a configuration set has to publish for the ledger to be true.
-_NEEDED = ("SEND", "DELIVERY", "BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE",
-           "DELIVERY_DELAY", "SUBSCRIPTION")  # fmt: skip
 #: A scheduler beats every few seconds.
 _SCHEDULER_GONE_SECONDS = 60.0
 #: Send events come within seconds; after this long their lack is a fault (seconds).
 _EVENT_LATE_SECONDS = 600.0
-_LARGE_BACKLOG = 10_000
 _CREDENTIAL_WORDS = (
     "UnrecognizedClient", "InvalidClientTokenId", "SignatureDoesNotMatch", "InvalidSignature",
     "ExpiredToken", "MissingAuthenticationToken", "credentials", "IncompleteSignature",
     "AuthFailure", "security token",
 )  # fmt: skip
-
-
-_NOT_ASKED = warn("Not checked: AWS gave no answer above.", "Mend the checks above first.")
 
 
 def settings_check(facts: Facts) -> Finding:
@@ -102,7 +112,7 @@ def account_check(facts: Facts) -> Finding:
     """SES sends for this account, within its quota."""
     account = facts.account
     if account is None:
-        return _NOT_ASKED
+        return NOT_ASKED
     if account.error:
         denied = "AccessDenied" in account.error
         finding = f"The account cannot be read. {account.error}"
@@ -141,7 +151,7 @@ def sandbox_check(facts: Facts) -> Finding:
     """Whether anybody may be written to."""
     account = facts.account
     if account is None or account.error or account.production_access is None:
-        return _NOT_ASKED
+        return NOT_ASKED
     if not account.production_access:
         return warn(
             "The account is in the sandbox: only verified addresses can be written to.",
@@ -159,7 +169,7 @@ def identity_check(facts: Facts) -> Finding:
         )
     identity = facts.identity
     if identity is None:
-        return _NOT_ASKED
+        return NOT_ASKED
     if identity.error:
         return warn(
             f"{identity.identity} cannot be read. {identity.error}",
@@ -178,7 +188,7 @@ def dkim_check(facts: Facts) -> Finding:
     """Mails are signed, and bounces find their way."""
     identity = facts.identity
     if identity is None or identity.error or not identity.exists:
-        return _NOT_ASKED
+        return NOT_ASKED
     if identity.dkim != "SUCCESS":
         return warn(
             f"DKIM of {identity.identity} is {identity.dkim or 'unknown'}: mailbox providers "
@@ -191,164 +201,6 @@ def dkim_check(facts: Facts) -> Finding:
             "Mend its MX and TXT records.",
         )
     return ok("Mails are signed with DKIM.")
-
-
-def configuration_set_check(facts: Facts) -> Finding:
-    """The set that every mail names."""
-    name = facts.settings.ses_configuration_set
-    if not name:
-        return warn(
-            "SES_CONFIGURATION_SET is not set: SES reports nothing about the mails.",
-            "Make a configuration set with an SNS destination and name it (README, AWS set-up).",
-        )
-    if facts.topology is None:
-        return _NOT_ASKED
-    found = facts.topology.configuration_set
-    if found.exists is False:
-        return fail(
-            f"{name} does not exist in {facts.settings.aws_region}: SES refuses every mail.",
-            "Make it in the SES console, or mend SES_CONFIGURATION_SET or AWS_REGION.",
-        )
-    if found.error:
-        return warn(
-            f"{name} cannot be read. {found.error}",
-            "Allow ses:GetConfigurationSet and ses:GetConfigurationSetEventDestinations in IAM.",
-        )
-    if found.sending_enabled is False:
-        return fail(f"Sending is switched off for {name}.", "Switch it on in the SES console.")
-    return ok(f"{name} exists.")
-
-
-def destinations_check(facts: Facts) -> Finding:
-    """It publishes what the ledger needs, to SNS."""
-    if facts.topology is None or facts.topology.configuration_set.destinations is None:
-        return _NOT_ASKED
-    found = facts.topology.configuration_set
-    step = "Add an event destination of type SNS to the configuration set in the SES console."
-    if not found.topics():
-        return fail(f"{found.name} publishes no events to SNS.", step)
-    missing = [event for event in _NEEDED if not found.topics(event)]
-    if {"SEND", "BOUNCE", "COMPLAINT"} & set(missing):
-        return fail(f"{found.name} does not publish {_list(missing)}.", step)
-    if missing:
-        return warn(f"{found.name} does not publish {_list(missing)}.", step)
-    return ok("It publishes all events that are needed.")
-
-
-def topic_check(facts: Facts) -> Finding:
-    """The topics can be read."""
-    if facts.topology is None or not facts.topology.topics:
-        return _NOT_ASKED
-    unreadable = [topic for topic in facts.topology.topics if topic.error]
-    if unreadable:
-        missing = "NotFound" in (unreadable[0].error or "")
-        finding = f"{unreadable[0].arn} cannot be read. {unreadable[0].error}"
-        if missing:
-            return fail(finding, "Point the event destination to a topic that exists.")
-        return warn(finding, "Allow sns:ListSubscriptionsByTopic in IAM.")
-    return ok(_list([topic.arn for topic in facts.topology.topics]))
-
-
-def subscription_check(facts: Facts) -> Finding:
-    """Events reach one of our doors."""
-    if facts.topology is None or not facts.topology.topics:
-        return _NOT_ASKED
-    if all(topic.subscriptions is None for topic in facts.topology.topics):
-        return _NOT_ASKED
-    known = [one for topic in facts.topology.topics for one in topic.subscriptions or ()]
-    ours = [one for one in known if _is_ours(one, facts)]
-    if not ours:
-        return fail(
-            "The topic has no subscription that leads here.",
-            "Subscribe the SQS queue (SQS_QUEUE_URL), or "
-            f"{facts.settings.base_url}/sns-notifications, to the topic.",
-        )
-    waiting = [one for one in ours if not one.confirmed]
-    if len(waiting) == len(ours):
-        return fail(
-            f"The subscription of {ours[0].endpoint} is not confirmed.",
-            "Request the confirmation again in the SNS console while the web server runs.",
-        )
-    if any(one.protocol != "sqs" and one.raw for one in ours):
-        return fail(
-            "Raw message delivery is on for the webhook: its messages carry no signature.",
-            "Switch raw message delivery off for the HTTPS subscription.",
-        )
-    if any(one.filtered for one in ours):
-        return warn("A subscription has a filter policy.", "Check that it lets all events pass.")
-    return ok(_list([f"{one.protocol}: {one.endpoint}" for one in ours]))
-
-
-def _is_ours(one: Subscription, facts: Facts) -> bool:
-    if one.protocol == "sqs":
-        queue = facts.topology.queue if facts.topology else None
-        return queue is not None and one.endpoint == queue.arn
-    return one.protocol in ("http", "https") and one.endpoint.endswith("/sns-notifications")
-
-
-def queue_check(facts: Facts) -> Finding:
-    """The queue can be polled and is worked off."""
-    if not facts.settings.sqs_queue_url:
-        return warn(
-            "SQS_QUEUE_URL is not set: events come through the webhook alone, and a mail whose "
-            "outcome is unknown waits for a person.",
-            "Subscribe an SQS queue to the topic and set SQS_QUEUE_URL.",
-        )
-    queue = facts.topology.queue if facts.topology else None
-    if queue is None:
-        return _NOT_ASKED
-    if queue.error:
-        return fail(
-            f"The queue cannot be read. {queue.error}",
-            "Check SQS_QUEUE_URL, and allow sqs:ReceiveMessage, sqs:DeleteMessage and "
-            "sqs:GetQueueAttributes in IAM.",
-        )
-    waiting = queue.visible or 0
-    figures = f"{waiting:,} waiting, {queue.in_flight or 0:,} in flight."
-    if waiting > _LARGE_BACKLOG:
-        return warn(figures, "Make sure that a scheduler runs: it works the queue off.")
-    return ok(figures)
-
-
-def dead_letter_check(facts: Facts) -> Finding:
-    """What nobody could process is kept, and there is none."""
-    queue = facts.topology.queue if facts.topology else None
-    if not facts.settings.sqs_queue_url:
-        return ok("No queue is polled.")
-    if queue is None or queue.error:
-        return _NOT_ASKED
-    if not queue.dead_letter_arn:
-        return warn(
-            "The queue has no dead-letter queue: what cannot be processed is lost in the end.",
-            "Give it one with a maximum receive count of 5 or more.",
-        )
-    dead = facts.topology.dead_letters if facts.topology else None
-    if dead is None or dead.error:
-        return warn("The dead-letter queue cannot be read.", "Allow sqs:GetQueueAttributes on it.")
-    if dead.visible:
-        return warn(f"{dead.visible:,} messages lie there.", "See the notification log for why.")
-    return ok("Empty.")
-
-
-def webhook_check(facts: Facts) -> Finding:
-    """Which topics the webhook believes."""
-    allowed = facts.settings.sns_topic_arn
-    topics = set(facts.topology.configuration_set.topics() or ()) if facts.topology else set()
-    if not allowed:
-        if topics:
-            return ok(f"SNS_TOPIC_ARN is empty: the webhook believes {_list(sorted(topics))}.")
-        return warn(
-            "SNS_TOPIC_ARN is empty and the topics cannot be read: the webhook refuses everything.",
-            "Set SNS_TOPIC_ARN to the ARN of the topic.",
-        )
-    foreign = topics - set(allowed)
-    if foreign:
-        return fail(
-            f"The configuration set publishes to {_list(sorted(foreign))}, which the webhook "
-            "refuses.",
-            "Add it to SNS_TOPIC_ARN.",
-        )
-    return ok(f"The webhook believes {_list(sorted(allowed))}.")
 
 
 def last_send_check(facts: Facts) -> Finding:
@@ -428,7 +280,3 @@ def _span(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
-
-
-def _list(words: list[str]) -> str:
-    return ", ".join(words)

@@ -82,3 +82,7 @@ def warn(finding: str, step: str) -> Finding:
 def fail(finding: str, step: str) -> Finding:
     """It does not work until somebody does something."""
     return Level.FAIL, finding, step
+
+
+#: For a check whose facts could not be read.
+NOT_ASKED = warn("Not checked: AWS gave no answer above.", "Mend the checks above first.")
