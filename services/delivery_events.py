@@ -16,8 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from database import is_sqlite
-from domain.event_raw import pack, unpack
-from domain.ses_events import EventKind, SesEvent, parse_text
+from domain.event_raw import pack, unpack, without_headers
+from domain.ses_events import CRITICAL_KINDS, EventKind, SesEvent, parse_text
 from domain.statuses import EventStatus
 from models import Event
 from services.event_effects import Matched, apply_matched
@@ -26,6 +26,7 @@ from services.installation import installation_id
 
 _EVENTS = cast(Table, Event.__table__)
 _KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
+_ORDINARY_KINDS = _KNOWN_KINDS - {kind.value for kind in CRITICAL_KINDS}
 _KEYS_PER_QUERY = 500
 _COLUMNS = tuple(column.name for column in _EVENTS.columns)
 _INSERT_SQLITE = sqlite.insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.key)
@@ -71,6 +72,8 @@ class Incoming:
         cls, text: str, events: Sequence[SesEvent], door: str, *, at_once: bool = True
     ) -> Incoming:
         """A message whose text is packed here, before any lock is held."""
+        if all(event.kind in _ORDINARY_KINDS for event in events):
+            text = without_headers(text)
         return cls(pack(text), tuple(events), door, at_once)
 
 
@@ -198,7 +201,6 @@ def _values(
         "door": message.door,
         "happened_at": event.happened_at,
         "received_at": now,
-        "message_id": event.message_id,
         "raw": message.raw,
         "tries": 0,
         **_outcome(event, match, install),
@@ -229,6 +231,8 @@ def _outcome(event: SesEvent, match: Match | None, install: str) -> dict[str, An
         "recipient_id": recipient_id,
         "campaign_id": campaign_id,
         "attempt_id": attempt_id,
+        # A row that knows its mail's id need not have it repeated by each of its events.
+        "message_id": None if match is not None and match.row is not None else event.message_id,
     }
 
 
