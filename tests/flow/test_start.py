@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import urllib.request
 from pathlib import Path
@@ -180,3 +181,38 @@ def test_missing_schema_is_named_with_its_command(
     with started(command, prepared, ports | empty) as start:
         assert start.process.wait(60) == 1
         assert "python update_db_schema.py" in start.words()
+
+
+_READERS = {
+    "python": ([sys.executable], "import config; print('port', config.load_settings().port)"),
+    "flask": (
+        [str(BIN / "flask"), "--app", "app", "shell"],
+        "print('port', app.extensions['bes'].settings.port)",
+    ),
+    "gunicorn": ([str(BIN / "gunicorn"), "--print-config", "app:create_app()"], ""),
+}
+
+
+@pytest.mark.parametrize("reader", _READERS)
+def test_all_programs_read_the_same_settings(tmp_path: Path, reader: str) -> None:
+    clone = copy_of_the_repository(tmp_path / "repository")
+    (clone / ".env").write_text("SECRET_KEY=0123456789abcdef0123456789abcdef\nPORT=6001\n")
+    (clone / ".env.production").write_text("PORT=6002\n")
+    (clone / ".env.development").write_text("PORT=6003\n")
+    command, words = _READERS[reader]
+
+    def port(**environment: str) -> str:
+        done = subprocess.run(
+            command, cwd=clone, input=words + "\n", capture_output=True, text=True, timeout=60,
+            env={"PATH": os.environ["PATH"], **environment},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found = re.search(r"(?:port |127\.0\.0\.1:)(\d+)", done.stdout)
+        assert found, done.stdout
+        return found[1]
+
+    assert port() == "6002"
+    assert port(FLASK_ENV="development") == "6003"
+    assert port(PORT="6004") == "6004"
+    (clone / ".env.production").unlink()
+    assert port() == "6001"
