@@ -24,9 +24,7 @@ def _plain_type(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[
     return False
 
 
-def _check_foreign_keys(
-    ctx: MigrationContext, step: Any, heads: Any, run_args: Any
-) -> None:
+def _check_foreign_keys(ctx: MigrationContext, step: Any, heads: Any, run_args: Any) -> None:
     """Stop a migration on SQLite before its commit if rows lost what they point to."""
     connection = ctx.connection
     if connection is None or connection.dialect.name != "sqlite":
