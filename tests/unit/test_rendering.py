@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -155,10 +154,9 @@ def test_the_language_does_what_people_write(
         ("{{ a + }}", "cannot be read"),
     ],
 )  # fmt: skip
+@pytest.mark.timeout(20)  # a runaway would take minutes
 def test_what_cannot_be_is_refused_in_a_sentence_and_at_once(source: str, word: str) -> None:
-    started = time.process_time()
     problem = _problem(source)
-    assert time.process_time() - started < 2.0  # a runaway would take minutes or memory
     assert problem.part == CONTENT
     assert word in problem.sentence
     assert "Traceback" not in problem.sentence
