@@ -6,6 +6,19 @@ const peek = form.querySelector("[data-preview-button]");
 let timer = 0;
 let round = 0;
 
+// A form has one submission at a time: sent by the editor's own form, a preview could take the
+// place of a save that is pressed in the same moment.
+function postCopy(target) {
+  const copy = document.createElement("form");
+  Object.assign(copy, { method: "post", action: peek.formAction, target, hidden: true });
+  for (const [name, value] of new FormData(form)) {
+    copy.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+  }
+  document.body.append(copy);
+  copy.submit();
+  return copy;
+}
+
 // A new frame for each picture: no entry in the history, no blank moment, and the place is kept.
 function showMail() {
   const old = stage.querySelector("iframe:last-of-type");
@@ -14,13 +27,13 @@ function showMail() {
   fresh.removeAttribute("src");
   fresh.classList.add("is-coming");
   stage.append(fresh);
+  const copy = postCopy(fresh.name);
   fresh.addEventListener("load", () => {
+    copy.remove();
     fresh.contentWindow?.scrollTo(0, old.contentWindow?.scrollY ?? 0);
     fresh.classList.remove("is-coming");
     while (fresh.previousElementSibling) fresh.previousElementSibling.remove();
   }, { once: true });
-  peek.formTarget = fresh.name;
-  form.requestSubmit(peek);
 }
 
 async function showFacts() {
