@@ -1,0 +1,342 @@
+"""How fast SES events become states, through both doors, with the bars beside the figures.
+
+    python benchmarks/events_bench.py [--recipients 10000] [--posts 8000] [--postgresql URL]
+        [--skip-sqs] [--skip-http]
+
+The queue is the simulator's, the webhook runs under gunicorn with really signed messages and 32
+connections. The naive way (one transaction and one delete per event, one thread) runs in the
+same minute as the baseline. Bars: the queue at least 2,500 events/s and 5 times naive; the
+webhook at least 800/s with a 99th percentile of 100 ms, no 5xx, and the dashboard below 200 ms;
+at most 1.5 KB of disk per recipient on SQLite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from urllib.parse import urlencode
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: E402
+from sqlalchemy import func, select  # noqa: E402
+
+from aws.clients import AwsClients  # noqa: E402
+from benchmarks.events_load import (  # noqa: E402
+    TOPIC,
+    envelope,
+    event_texts,
+    sent_campaign,
+)
+from benchmarks.installation import Installation, installation  # noqa: E402
+from config import Settings  # noqa: E402
+from database import writing  # noqa: E402
+from doors.queue_messages import read_message  # noqa: E402
+from models import Event  # noqa: E402
+from services.delivery_events import Incoming, store  # noqa: E402
+from sns_handler import SqsPoller  # noqa: E402
+
+_KINDS = ("Send", "Delivery", "Open")
+_CERTIFICATE = f"SimpleNotificationService-{'b2' * 16}.pem"
+_ADMIN = {"ADMIN_EMAIL": "owner@example.com", "ADMIN_PASSWORD": "a password for benchmarks"}
+_CONNECTIONS = 32
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def simulator() -> Iterator[str]:
+    """The simulator as a process of its own; its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "ses_simulator", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--queue-limit", "2000000"], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    try:
+        if process.stdout is not None:
+            process.stdout.readline()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def stored(place: Installation) -> int:
+    """Events in the database."""
+    with place.sessions() as session:
+        return session.scalar(select(func.count()).select_from(Event)) or 0
+
+
+def fill(place: Installation, clients: AwsClients, url: str, size: int) -> int:
+    """Put the events of a fresh campaign into the queue; how many."""
+    campaign = sent_campaign(place, size)
+    filler = {"Signature": "s" * 344, "SigningCertURL": "c" * 100, "UnsubscribeURL": "u" * 180}
+    batch: list[str] = []
+    number = 0
+    for text in event_texts(campaign, _KINDS):
+        batch.append(json.dumps(envelope(text, number, campaign.at) | filler))
+        number += 1
+        if len(batch) == 10 or number == size * len(_KINDS):
+            entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(batch)]
+            clients.sqs.send_message_batch(QueueUrl=url, Entries=entries)  # type: ignore[arg-type]
+            batch.clear()
+    return number
+
+
+def naive(place: Installation, clients: AwsClients, url: str, install: str) -> None:
+    """One thread, one transaction and one delete per event."""
+    while True:
+        answer = clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        messages = answer.get("Messages")
+        if not messages:
+            return
+        for raw in messages:
+            message = read_message(raw, (), install)
+            with place.sessions() as session, writing(session):
+                one = Incoming.of(message.text, message.events, "sqs")
+                store(session, [one], datetime.now(UTC))
+            clients.sqs.delete_message(QueueUrl=url, ReceiptHandle=message.receipt)
+
+
+def queue_door(place: Installation, recipients: int) -> tuple[float, float]:
+    """Events a second: the poller's and the naive way's."""
+    settings = Settings.from_env(place.environment)
+    clients = AwsClients(settings)
+    url = settings.sqs_queue_url
+    few = fill(place, clients, url, max(100, recipients // 20))
+    begin = time.perf_counter()
+    campaign = sent_campaign(place, 1)
+    naive(place, clients, url, campaign.install)
+    slow = few / (time.perf_counter() - begin)
+    many = fill(place, clients, url, recipients)
+    poller = SqsPoller(settings, place.sessions, clients, long_poll_seconds=1)
+    stop = threading.Event()
+    thread = threading.Thread(target=poller.run, args=(stop,))
+    begin = time.perf_counter()
+    thread.start()
+    while stored(place) < few + many:
+        time.sleep(0.1)
+    fast = many / (time.perf_counter() - begin)
+    stop.set()
+    thread.join()
+    return fast, slow
+
+
+class Signer:
+    """Signs as SNS does; the certificate lies in a folder for SNS_CERT_DIR."""
+
+    def __init__(self, folder: str) -> None:
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sns.amazonaws.com")])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+            .public_key(self.key.public_key())
+            .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+            .sign(self.key, hashes.SHA256())
+        )  # fmt: skip
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        (Path(folder) / _CERTIFICATE).write_bytes(pem)
+
+    def body(self, message: dict[str, str]) -> bytes:
+        """The posted body."""
+        names = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
+        plain = "".join(f"{name}\n{message[name]}\n" for name in names).encode()
+        signature = self.key.sign(plain, padding.PKCS1v15(), hashes.SHA256())
+        extra = {
+            "Signature": base64.b64encode(signature).decode(),
+            "SigningCertURL": f"https://sns.us-east-1.amazonaws.com/{_CERTIFICATE}",
+        }
+        return json.dumps(message | extra).encode()
+
+
+@contextmanager
+def gunicorn(place: Installation, folder: str) -> Iterator[int]:
+    """The application under gunicorn with its own configuration; its port."""
+    port = free_port()
+    environment = {
+        **os.environ, **place.environment, **_ADMIN, "PORT": str(port), "SNS_CERT_DIR": folder,
+        "SNS_TOPIC_ARN": TOPIC, "SCHEDULER": "external", "FLASK_ENV": "production",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "gunicorn", "app:create_app()"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(300):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        time.sleep(1.5)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def signed_in(port: int) -> str:
+    """The cookie of a signed-in person."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/login")
+    answer = connection.getresponse()
+    page = answer.read().decode()
+    cookie = (answer.getheader("Set-Cookie") or "").partition(";")[0]
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    fields = {
+        "email": _ADMIN["ADMIN_EMAIL"],
+        "password": _ADMIN["ADMIN_PASSWORD"],
+        "csrf_token": token.group(1) if token else "",
+    }
+    headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/login", urlencode(fields), headers)
+    answer = connection.getresponse()
+    answer.read()
+    return (answer.getheader("Set-Cookie") or cookie).partition(";")[0]
+
+
+def post_all(port: int, bodies: SimpleQueue[bytes], times: list[float], bad: list[int]) -> None:
+    """One connection: post until nothing is left."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    while True:
+        try:
+            body = bodies.get_nowait()
+        except Empty:
+            return
+        begin = time.perf_counter()
+        connection.request("POST", "/sns-notifications", body, {"Content-Type": "text/plain"})
+        answer = connection.getresponse()
+        answer.read()
+        times.append(time.perf_counter() - begin)
+        if answer.status != 200:
+            bad.append(answer.status)
+
+
+def watch_dashboard(port: int, stop: threading.Event, times: list[float]) -> None:
+    """Open the dashboard twice a second, as people do meanwhile."""
+    headers = {"Cookie": signed_in(port)}
+    while not stop.wait(0.5):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        begin = time.perf_counter()
+        connection.request("GET", "/", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status == 200:
+            times.append(time.perf_counter() - begin)
+
+
+def http_door(place: Installation, posts: int) -> tuple[float, float, float, list[int]]:
+    """Posts a second, 99th percentile and worst dashboard (ms), answers that were not 200."""
+    with tempfile.TemporaryDirectory() as folder:
+        signer = Signer(folder)
+        campaign = sent_campaign(place, posts // len(_KINDS) + 1)
+        bodies: SimpleQueue[bytes] = SimpleQueue()
+        for number, text in enumerate(event_texts(campaign, _KINDS)):
+            bodies.put(signer.body(envelope(text, number, datetime.now(UTC))))
+        count = bodies.qsize()
+        with gunicorn(place, folder) as port:
+            times: list[float] = []
+            pages: list[float] = []
+            bad: list[int] = []
+            stop = threading.Event()
+            watcher = threading.Thread(target=watch_dashboard, args=(port, stop, pages))
+            watcher.start()
+            arguments = (port, bodies, times, bad)
+            threads = [
+                threading.Thread(target=post_all, args=arguments) for _ in range(_CONNECTIONS)
+            ]
+            begin = time.perf_counter()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            took = time.perf_counter() - begin
+            stop.set()
+            watcher.join()
+    slowest = statistics.quantiles(times, n=100)[98] * 1000
+    return count / took, slowest, max(pages, default=0.0) * 1000, bad
+
+
+def disk_per_recipient(place: Installation, recipients: int) -> float | None:
+    """Bytes of the SQLite file per recipient; None on PostgreSQL."""
+    path = place.environment["DATABASE_URL"].partition(":///")[2]
+    if not place.environment["DATABASE_URL"].startswith("sqlite"):
+        return None
+    with place.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    return Path(path).stat().st_size / recipients
+
+
+def line(what: str, figure: str, bar: str, met: bool) -> bool:
+    """One line of the table; whether the bar was met."""
+    print(f"  {what:34s} {figure:>14s}   {bar:22s} {'met' if met else 'MISSED'}", flush=True)
+    return met
+
+
+def run(database: str, options: argparse.Namespace) -> bool:
+    """All figures of one database; whether every bar was met."""
+    met = True
+    if not options.skip_sqs:
+        with simulator() as url, installation(url, database) as place:
+            fast, slow = queue_door(place, options.recipients)
+            met &= line("queue, events/s", f"{fast:,.0f}", ">= 2,500", fast >= 2500)
+            ratio = fast / slow
+            met &= line(f"times naive ({slow:,.0f}/s)", f"{ratio:.1f}", ">= 5", ratio >= 5)
+            size = disk_per_recipient(place, int(options.recipients * 1.05))
+            if size is not None:
+                met &= line("disk per recipient, bytes", f"{size:,.0f}", "<= 1,536", size <= 1536)
+    if not options.skip_http:
+        with simulator() as url, installation(url, database) as place:
+            rate, slowest, page, bad = http_door(place, options.posts)
+            met &= line("webhook, posts/s", f"{rate:,.0f}", ">= 800", rate >= 800)
+            met &= line("webhook, p99 ms", f"{slowest:,.0f}", "<= 100", slowest <= 100)
+            met &= line("answers that were not 200", f"{len(bad)}", "0", not bad)
+            good = 0 < page <= 200
+            met &= line("slowest dashboard meanwhile, ms", f"{page:,.0f}", "<= 200", good)
+    return met
+
+
+def main() -> int:
+    """Run everything; 1 if a bar was missed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--recipients", type=int, default=10_000)
+    parser.add_argument("--posts", type=int, default=8000)
+    parser.add_argument("--postgresql", default="", help="an empty PostgreSQL database as well")
+    parser.add_argument("--skip-sqs", action="store_true")
+    parser.add_argument("--skip-http", action="store_true")
+    options = parser.parse_args()
+    met = True
+    for name, database in (("SQLite", ""), ("PostgreSQL", options.postgresql)):
+        if name == "SQLite" or database:
+            print(f"{name}, commits to disk, {os.cpu_count()} cores")
+            met &= run(database, options)
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
