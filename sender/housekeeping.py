@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
@@ -12,13 +12,15 @@ from config import Settings
 from database import writing
 from domain.statuses import CampaignStatus
 from models import Campaign, CampaignCounters
-from services import claims, guard, lifecycle
+from services import claims, guard, lifecycle, uploads
 from services.campaigns import cancel_pending
 
 logger = logging.getLogger(__name__)
 
 #: Rows that one step turns; on SQLite it keeps the writer lock for about 20 ms.
 _STEP_ROWS = 400
+#: An uploaded file is looked at, imported and perhaps imported again within this time.
+_UPLOAD_KEPT = timedelta(days=7)
 
 
 class Housekeeping:
@@ -34,6 +36,7 @@ class Housekeeping:
             with writing(session):
                 for campaign_id in lifecycle.start_due(session, now):
                     logger.info("campaign=%s begins on schedule", campaign_id)
+                uploads.forget_before(session, now - _UPLOAD_KEPT)
             self._sweep(session, now)
             self._turn_cancelled(session, now)
             with writing(session):
