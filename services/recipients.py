@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 #: A writing step on SQLite takes about this long (seconds); its size adapts.
 _STEP_SECONDS = 0.012
+#: How much of a step may be waiting for the disk or for other programs' share of the processor.
+_WAITING = 3.0
 _FIRST_STEP, _SMALLEST, _LARGEST = 300, 200, 2_000
 _STEP_ON_POSTGRES = 2_000
 #: Steps between two checkpoints of SQLite's log.
@@ -229,7 +231,7 @@ class ImportRun:
             while chunk := list(islice(rows, size)):
                 batch = import_batches.prepare(chunk, target)
                 with writing(session):
-                    began = time.perf_counter()
+                    began = time.perf_counter(), time.thread_time()
                     _importable(session, campaign_id)
                     counts = counts.plus(import_batches.write(session, batch, target, self.clock()))
                     stop = job_queue.keep(
@@ -240,7 +242,8 @@ class ImportRun:
                         result={**result, **asdict(counts)},
                     )
                 if is_sqlite(session):
-                    size = _next_size(size, time.perf_counter() - began)
+                    took = time.perf_counter() - began[0], time.thread_time() - began[1]
+                    size = _next_size(size, max(took[0] / _WAITING, took[1]))
                 steps += 1
                 if steps % _CHECKPOINT_EVERY == 0:
                     checkpoint(session)
