@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "FLASK_SKIP_DOTENV": "1",
     }
     sys.addaudithook(_loopback_only)
+    with suppress(ImportError):  # a plain installation is without it
+        from hypothesis import settings
+
+        # On a loaded machine a measured example says nothing about the code.
+        settings.register_profile("tests", deadline=None)
+        settings.load_profile("tests")
 
 
 def _loopback_only(event: str, arguments: tuple[Any, ...]) -> None:
