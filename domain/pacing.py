@@ -213,7 +213,7 @@ def finish_time(now: datetime, remaining: int, outlook: Outlook) -> datetime | N
         sent = (ends - at).total_seconds() * rate
         left -= sent
         quota = None if quota is None else max(0, quota - math.ceil(sent - 1e-6))
-        if left < 1e-6:
+        if left < 0.5:  # times are whole microseconds: a trace of a mail may be left over
             return ends
         at = max(ends, at + timedelta(seconds=1))
     return None

@@ -163,6 +163,15 @@ def test_finish_time_is_rate_alone_without_other_limits() -> None:
     assert pacing.finish_time(NOON, 1, Outlook(0)) is None
 
 
+@pytest.mark.parametrize("rate", [42.6, 46.1, 59.9, 3.3, 97.7, 12_345.6])
+def test_finish_time_is_told_at_odd_rates_with_a_large_quota(rate: float) -> None:
+    for remaining in range(2000, 2100):
+        outlook = Outlook(rate, quota_left=45_000_000, quota_per_day=45_000_000)
+        ends = pacing.finish_time(NOON, remaining, outlook)
+        assert ends is not None
+        assert (ends - NOON).total_seconds() == pytest.approx(remaining / rate, abs=1e-3)
+
+
 def test_finish_time_takes_several_days_of_quota() -> None:
     outlook = Outlook(rate=10, quota_left=100, quota_per_day=1000)
     ends = pacing.finish_time(NOON, 2150, outlook)
