@@ -133,11 +133,13 @@ def new(campaign_id: int) -> str | tuple[str, int] | AnyResponse:
 @blueprint.get("/results")
 def results(campaign_id: int) -> Response:
     """The fragment that follows the last test mails while something may still come."""
-    found = _results(campaign_id)
+    tests = _results(campaign_id)
+    waiting = _waits(tests)
+    campaign = get_campaign(session(), campaign_id)
     html = render_template(
-        "test_mails/_results.html", campaign=get_campaign(session(), campaign_id), tests=found
+        "test_mails/_results.html", campaign=campaign, tests=tests, waiting=waiting
     )
-    return live_response(html, 1 if _waits(found) else 0)
+    return live_response(html, int(waiting))
 
 
 def _page(campaign_id: int, form: TestMailForm) -> str:

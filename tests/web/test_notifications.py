@@ -41,7 +41,7 @@ def delivery(recipient: Recipient | None, install: str, now: datetime, number: i
 def incoming(text: str) -> Incoming:
     parsed = parse_text(text)
     assert isinstance(parsed, list)
-    return Incoming(text, tuple(parsed), "sqs")
+    return Incoming.of(text, tuple(parsed), "sqs")
 
 
 @pytest.fixture

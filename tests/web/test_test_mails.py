@@ -51,7 +51,7 @@ def arrive(app: Flask, mail: TestMail, event: dict[str, Any], now: datetime) -> 
         parsed = parse_text(text)
         assert isinstance(parsed, list)
         events: tuple[SesEvent, ...] = tuple(parsed)
-        store(db.session, [Incoming(text, events, "sqs")], now)
+        store(db.session, [Incoming.of(text, events, "sqs")], now)
 
 
 def test_a_test_mail_is_queued_for_the_chosen_recipients_values(
