@@ -180,7 +180,8 @@ def write(session: Session, batch: Batch, target: Target, now: datetime) -> Coun
         else:
             counts.suppressed += inserted
     if batch.said_no:
-        session.execute(insert_new(session), [{**one, "created_at": now} for one in batch.said_no])
+        in_order = sorted(batch.said_no, key=lambda one: one["address_hash"])  # no deadlocks
+        session.execute(insert_new(session), [{**one, "created_at": now} for one in in_order])
     if batch.refused:
         session.execute(insert(RefusedRow), batch.refused)
     stored = counts.added + counts.suppressed

@@ -355,11 +355,16 @@ def _undo_step(
     return rows[-1].id, len(ours)
 
 
-_STATUS = select(Campaign.status).where(Campaign.id == bindparam("b_id")).with_for_update(read=True)
+_STATUS = (
+    select(Campaign.status).where(Campaign.id == bindparam("b_id")).with_for_update(key_share=True)
+)
 
 
 def _importable(session: Session, campaign_id: int) -> None:
-    """Hold the campaign still for this transaction; raises Refused once it was launched."""
+    """Hold the campaign still for this transaction; raises Refused once it was launched.
+
+    Steps of two imports into one campaign follow each other, so that they never deadlock.
+    """
     status = session.scalar(_STATUS, {"b_id": campaign_id})
     if status is None:
         raise NotFound(f"There is no campaign {campaign_id}.")

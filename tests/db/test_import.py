@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -264,3 +265,22 @@ def test_rows_are_written_in_many_short_steps(
 ) -> None:
     load("email\n" + "".join(f"u{n}@example.com\n" for n in range(9000)))
     assert len(steps) >= 5
+
+
+def test_two_imports_into_one_campaign_at_once_add_everybody_once(
+    sessions: Sessions, session: Session, campaign_id: int, now: datetime, tmp_path: Path
+) -> None:
+    paths = [tmp_path / "up.csv", tmp_path / "down.csv"]
+    lines = [f"u{number}@example.com" for number in range(3000)]
+    paths[0].write_text("\n".join(["email", *lines]))
+    paths[1].write_text("\n".join(["email", *reversed(lines)]))
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(
+            pool.map(
+                lambda path: import_file(sessions, campaign_id, path, path.name, clock=lambda: now),
+                paths,
+            )
+        )
+    assert sum(report.counts.added for report in reports) == 3000
+    assert sum(report.counts.duplicates for report in reports) == 3000
+    assert read_counters(session, campaign_id) == recount(session, campaign_id)

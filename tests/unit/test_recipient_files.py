@@ -223,3 +223,9 @@ def test_every_sample_is_read_or_refused_with_a_sentence(material: Path) -> None
 def test_a_look_at_nothing_is_refused() -> None:
     with pytest.raises(FileProblem, match="empty"):
         look(iter(()))
+
+
+def test_xml_in_any_disguise_is_refused(material: Path) -> None:
+    for path in sorted((material / "hostile/xee-xml").glob("*.xml")):
+        with pytest.raises(FileProblem):
+            read(path)
