@@ -24,6 +24,7 @@ from services.event_backlog import (
     purge_raw,
     waiting_keys,
 )
+from services.event_health import watch_silence
 
 logger = logging.getLogger(__name__)
 #: One step holds SQLite's writer lock for about 20 ms.
@@ -83,10 +84,12 @@ class EventApplier:
         return len(keys)
 
     def tidy(self, stop: threading.Event | None = None) -> None:
-        """Let parked events expire and purge raw forms, in short steps."""
+        """Let parked events expire, purge raw forms in short steps, and watch for silence."""
         for step in (self._expire, self._purge, self._purge_critical):
             while step() and not (stop and stop.is_set()):
                 time.sleep(0.005)  # let other writers in
+        with self._sessions() as session, writing(session):
+            watch_silence(session, self._clock())
 
     def _expire(self) -> int:
         with self._sessions() as session, writing(session):

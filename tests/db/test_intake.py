@@ -1,0 +1,103 @@
+"""Messages that wait at the same time share a commit, and each is answered after it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import event as sa_event
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from database import writing
+from domain.statuses import EventStatus, RecipientStatus
+from doors import intake as intake_module
+from doors.intake import Intake
+from models import Event, Recipient
+from services.ledger import read_counters, recount
+from tests.factories import add_campaign, add_sending
+from tests.ses_messages import incoming, mail_events
+
+
+@pytest.fixture
+def rows(session, now):
+    with writing(session):
+        emails = [f"p{n}@example.com" for n in range(40)]
+        return add_sending(session, add_campaign(session, now), emails, now)
+
+
+@pytest.fixture
+def intake(sessions, now):
+    return Intake(sessions, clock=lambda: now)
+
+
+def test_forty_callers_share_few_commits_and_find_their_events_stored(
+    engine, session, rows, intake, now
+):
+    commits = []
+    sa_event.listen(engine, "commit", lambda connection: commits.append(1))
+    batches = [incoming([mail_events(session, row, now).delivery()]) for row in rows]
+    session.rollback()
+    missing = []
+
+    def call(batch):
+        intake.take(batch)
+        with engine.connect() as connection:
+            key = batch[0].events[0].key
+            if connection.scalar(select(Event.status).where(Event.key == key)) is None:
+                missing.append(key)
+
+    with intake._leading:  # hold the door until everybody waits
+        threads = [threading.Thread(target=call, args=(batch,)) for batch in batches]
+        for thread in threads:
+            thread.start()
+        while len(intake._waiting) < len(batches):
+            threading.Event().wait(0.01)
+    for thread in threads:
+        thread.join(30)
+    assert missing == []
+    assert len(commits) == 1
+    session.rollback()
+    assert set(session.scalars(select(Recipient.status))) == {RecipientStatus.DELIVERED}
+    assert read_counters(session, rows[0].campaign_id) == recount(session, rows[0].campaign_id)
+
+
+def test_a_message_that_fails_is_kept_as_dead_and_the_others_are_applied(
+    session, rows, intake, now, monkeypatch
+):
+    bad, *good = [mail_events(session, row, now).delivery() for row in rows[:4]]
+    session.rollback()
+    poison = incoming([bad])[0].events[0].key
+    real = intake_module.store
+
+    def store(session, messages, now):
+        if any(event.key == poison for message in messages for event in message.events):
+            raise ValueError("no good")
+        return real(session, messages, now)
+
+    monkeypatch.setattr(intake_module, "store", store)
+    intake.take(incoming([bad, *good]))
+    session.rollback()
+    found = session.execute(select(Event.status, Event.verdict)).all()
+    assert sorted((status.value, verdict) for status, verdict in found if verdict) == [
+        ("dead", "ValueError: no good")
+    ]
+    assert [status for status, _ in found].count(EventStatus.APPLIED) == 3
+
+
+def test_trouble_of_the_database_reaches_every_caller(engine, session, rows, intake, now):
+    batch = incoming([mail_events(session, rows[0], now).delivery()])
+    session.rollback()
+
+    def fail(*arguments):
+        raise OperationalError("INSERT", {}, Exception("disk full"))
+
+    sa_event.listen(engine, "before_cursor_execute", fail)
+    try:
+        with pytest.raises(OperationalError):
+            intake.take(batch)
+    finally:
+        sa_event.remove(engine, "before_cursor_execute", fail)
+    intake.take(batch)
+    session.rollback()
+    assert session.get(Recipient, rows[0].id).status is RecipientStatus.DELIVERED
