@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 from flask import Flask
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 
 from database import writing
 from tests.browser.conftest import Visitor
@@ -95,7 +95,12 @@ def test_the_text_part_is_shown_and_can_be_taken_over(mail: Visitor) -> None:
 def test_ctrl_s_saves_and_leaving_unsaved_asks_first(mail: Visitor, campaign: int) -> None:
     page = mail.page
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
     page.get_by_label("Campaign name").fill("A new name")
     page.get_by_role("link", name="Campaigns").first.click()
     page.wait_for_timeout(100)

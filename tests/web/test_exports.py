@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from openpyxl import load_workbook
+from openpyxl.worksheet.worksheet import Worksheet
 
 from database import writing
 from domain.statuses import Fact
@@ -47,6 +48,7 @@ def test_a_csv_holds_every_recipient_in_import_order(logged_in: FlaskClient) -> 
 def test_a_state_can_be_exported_alone_as_xlsx(logged_in: FlaskClient) -> None:
     answer = logged_in.get("/campaigns/1/export?format=xlsx&state=delivered")
     sheet = load_workbook(io.BytesIO(answer.get_data())).active
+    assert isinstance(sheet, Worksheet)
     rows = list(sheet.iter_rows(values_only=True))
     assert [row[0] for row in rows] == ["email", "last@example.com"]
     assert rows[1][-1] == "=1+1"
