@@ -44,7 +44,7 @@ def recipient_page(
 ) -> RecipientPage:
     """The page that follows the row `after`, or the one that ends before the row `before`.
 
-    `text` is the start of an address, or `@` and the start of a domain; letters count as equal in both cases.
+    `text` is the start of an address, or `@` and the start of a domain, in capitals or not.
     """
     text = _normal(text)
     by_address = bool(text) and not text.startswith("@")
