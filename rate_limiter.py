@@ -1,13 +1,13 @@
-"""How fast: the shared bucket of time slots (one database row) for sends, and a bucket inside
-one process for notifications. The arithmetic is in domain/pacing.py.
+"""How fast: the shared bucket of time slots, one database row that all senders draw from.
+
+The arithmetic is in domain/pacing.py; what one process takes of notifications is limited by
+domain/token_bucket.py.
 
 The bucket's row is locked last in every transaction, so that claims and results never deadlock.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -117,12 +117,19 @@ def _state(row: Any) -> BucketState:
 
 
 def draw(
-    session: Session, wanted: int, *, name: str = SEND, reserve_percent: float = 0.0
+    session: Session,
+    wanted: int,
+    *,
+    name: str = SEND,
+    reserve_percent: float = 0.0,
+    quota: int | None = None,
 ) -> Slots | None:
     """Take exactly `wanted` slots, or None while none is in reach or the quota has no room.
 
-    One atomic statement on the database's clock: `domain.pacing.draw` in SQL.
+    One atomic statement on the database's clock: `domain.pacing.draw` in SQL. `quota` is how
+    many mails of the 24-hour quota they use (None = as many as slots).
     """
+    used = wanted if quota is None else quota
     now = epoch_now()
     c = _BUCKETS.c
     spacing = 1.0 / (c.rate * pacing.HEADROOM)
@@ -136,9 +143,9 @@ def draw(
         .where(
             c.name == name,
             or_(moved, c.next_slot < now + pacing.HORIZON_SECONDS),
-            _room_in_quota(wanted, reserve_percent),
+            _room_in_quota(used, reserve_percent),
         )
-        .values(next_slot=first + wanted * spacing, sent_here=c.sent_here + wanted)
+        .values(next_slot=first + wanted * spacing, sent_here=c.sent_here + used)
         .returning(c.next_slot, c.rate, epoch_now().label("now"))
     )
     row = session.execute(statement).one_or_none()
@@ -154,6 +161,16 @@ def _room_in_quota(wanted: int, reserve_percent: float) -> ColumnElement[bool]:
     used = func.coalesce(c.sent_last_24_hours, 0.0) + c.sent_here
     allowed = c.max_24_hour_send * (1 - reserve_percent / 100)
     return or_(c.max_24_hour_send.is_(None), c.max_24_hour_send < 0, used + wanted <= allowed)
+
+
+def give_back(session: Session, mails: int) -> None:
+    """These mails did not leave after all: they used nothing of the quota. Late, as all here."""
+    rest = _BUCKETS.c.sent_here - mails
+    session.execute(
+        update(_BUCKETS)
+        .where(_BUCKETS.c.name == SEND)
+        .values(sent_here=case((rest > 0, rest), else_=0))
+    )
 
 
 def report_calls(session: Session, calls: int, throttles: int) -> Pace | None:
@@ -288,25 +305,3 @@ def ceiling_reason(limits: AccountLimits, wanted: float, reserve_percent: float)
         f"MAX_EMAILS_PER_SECOND is {wanted:g}; the SES account would allow {usable:g} "
         f"a second{left}.{hint}"
     )
-
-
-class LocalBucket:
-    """A rate inside one process (GCRA with a burst of one second's worth); for notifications."""
-
-    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._full_at = 0.0
-        self._lock = threading.Lock()
-
-    def allows(self) -> bool:
-        """Take one permit if there is one now. A rate of 0 means no limit."""
-        if self._rate <= 0:
-            return True
-        with self._lock:
-            now = self._clock()
-            start = max(self._full_at, now)
-            if start - now > max(0.0, 1.0 - 1.0 / self._rate) + 1e-6:
-                return False
-            self._full_at = start + 1.0 / self._rate
-            return True

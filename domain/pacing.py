@@ -30,7 +30,6 @@ THROTTLED_SHARE = 0.01
 HALVE_EVERY_SECONDS = 5.0
 #: What comes back each second after a halving, as a share of the ceiling.
 CLIMB_PER_SECOND = 0.02
-DAY_SECONDS = 86_400.0
 
 
 def interval(rate: float) -> float:

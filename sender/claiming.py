@@ -44,7 +44,6 @@ class Round:
 
     works: list[Work] = field(default_factory=list)
     next_in: float = 0.5
-    idle: bool = True  # nothing is due
 
 
 class Claimer:
@@ -79,14 +78,14 @@ class Claimer:
             self._clock.observe(bucket.now)
             ready = self._ready(session, due, bucket)
         if not ready and not missed:
-            return Round(idle=not due)
+            return Round()
         reach = pacing.most_slots(bucket.pace.rate)
         wanted = min(reach, max(most - in_hand, 0) + len(missed))
         if wanted < 1 or not bucket.slots_in_reach(wanted):
-            return Round(next_in=self._until_slots(bucket), idle=False)
+            return Round(next_in=self._until_slots(bucket))
         left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
         works = self._claim(ready, missed, wanted if left is None else min(wanted, left))
-        return Round(works, 0.0 if not works else self._until_slots_after(works), idle=False)
+        return Round(works, self._until_slots_after(works) if works else 0.0)
 
     def _ready(
         self, session: Session, due: list[SendingCampaign], bucket: BucketState
@@ -138,8 +137,8 @@ class Claimer:
             try:
                 with writing(session):
                     found = self._take(session, ready, wanted - len(missed))
-                    count = len(missed) + sum(len(claim.rows) for claim in found.values())
-                    slots = self._draw(session, count) if count else None
+                    new = sum(len(claim.rows) for claim in found.values())
+                    slots = self._draw(session, len(missed), new) if missed or new else None
             except _NoSlot:
                 return []
         self._remember(ready, found)
@@ -214,9 +213,13 @@ class Claimer:
                 if rate_limiter.draw(session, len(found[campaign.id].rows), name=name) is None:
                     raise _NoSlot
 
-    def _draw(self, session: Session, count: int) -> Slots:
+    def _draw(self, session: Session, again: int, new: int) -> Slots:
+        """A slot for each; mails that missed one have used their place in the quota already."""
         slots = rate_limiter.draw(
-            session, count, reserve_percent=self._settings.ses_quota_reserve_percent
+            session,
+            again + new,
+            reserve_percent=self._settings.ses_quota_reserve_percent,
+            quota=new,
         )
         if slots is None:
             raise _NoSlot
@@ -249,7 +252,7 @@ class Claimer:
 
     def _until_slots(self, bucket: BucketState) -> float:
         ahead = bucket.next_slot - pacing.HORIZON_SECONDS - self._clock.now()
-        return min(max(ahead, 0.005), 0.1)
+        return min(max(ahead, 0.02), 0.1)
 
     def _until_slots_after(self, works: list[Work]) -> float:
         ahead = works[-1].due + 1.0 / works[-1].rate - pacing.HORIZON_SECONDS - boottime()

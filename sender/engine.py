@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 import rate_limiter
 from config import Settings
 from database import writing
-from domain.send_outcomes import Outcome
+from domain.send_outcomes import GIVE_BACK, Outcome
 from email_service import EmailService
 from sender.claiming import Claimer, Round
 from sender.clocks import boottime
@@ -88,7 +88,6 @@ class SendEngine:
         self._schema_checked_at = -_SCHEMA_SECONDS
         self._schema_fits = True
         self._failures = 0
-        self.idle_since: float | None = None  # boottime since nothing was due or in hand
 
     @property
     def in_hand(self) -> int:
@@ -111,14 +110,12 @@ class SendEngine:
             logger.warning("the database did not answer (%s): %s", self._failures, error.args[0])
             return min(5.0, 0.2 * 2.0 ** min(self._failures, 5))
         self._failures = 0
-        busy = bool(self._in_hand or not turn.idle)
-        self.idle_since = None if busy else (self.idle_since or boottime())
         return min(turn.next_in, FLUSH_SECONDS) if self._in_hand else turn.next_in
 
     def _claim_round(self) -> Round:
         self._take_missed()
         if self._trouble.holds(boottime()) or not self._schema_is_ours():
-            return Round(next_in=FLUSH_SECONDS, idle=False)
+            return Round(next_in=FLUSH_SECONDS)
         self._window.adjust(len(self._again), self._in_hand)
         turn = self._claimer.round(self._again, self._in_hand, self._window.rows)
         again = {work.row.id for work in turn.works if work.misses}
@@ -198,6 +195,9 @@ class SendEngine:
         throttles = sum(r.result.outcome is Outcome.THROTTLED for r in reports)
         if throttles or (calls and boottime() - self._told_at >= _TELL_SECONDS):
             rate_limiter.report_calls(session, calls, throttles)
+        unsent = sum(r.result.outcome in GIVE_BACK for r in reports)
+        if unsent:
+            rate_limiter.give_back(session, unsent)
         if any(r.result.outcome is Outcome.QUOTA for r in reports):
             rate_limiter.block_quota(session, 60.0)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, and_, func, literal_column, select, text, update
+from sqlalchemy import ColumnElement, Table, func, literal_column, select, text, update
 from sqlalchemy.orm import Session
 
 from domain import doubt
@@ -255,12 +255,3 @@ def _send_anew(session: Session, rows: Sequence[InDoubt], because: str, now: dat
         and locked[row.id].attempt_id == row.attempt_id
     ]
     return ledger.return_to_pending(session, pairs, because, now, was_submitted=True)
-
-
-def oldest_in_doubt(session: Session) -> datetime | None:
-    """When the oldest row in doubt was submitted; None if there is none."""
-    c = _ROWS.c
-    query = select(func.min(c.submitted_at)).where(
-        and_(_OPEN, c.status == RecipientStatus.IN_DOUBT)
-    )
-    return cast("datetime | None", session.scalar(query))

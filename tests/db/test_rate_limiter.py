@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from datetime import datetime
 
 import pytest
 from sqlalchemy import select, update
@@ -16,7 +15,7 @@ from database import epoch_now, writing
 from domain import pacing
 from domain.pacing import AccountLimits
 from models import Bucket
-from rate_limiter import SEND, AccountReading, LocalBucket
+from rate_limiter import SEND, AccountReading
 
 
 def set_bucket(session: Session, **values: object) -> None:
@@ -70,6 +69,24 @@ def test_draw_stops_where_the_quota_less_the_reserve_is_used_up(session: Session
     state = rate_limiter.read(session)
     assert state is not None
     assert state.quota_left(10) == 0
+
+
+def test_mails_that_did_not_leave_use_no_quota(session: Session) -> None:
+    set_bucket(session, rate=1000.0, max_24_hour_send=100.0, sent_last_24_hours=90.0, next_slot=0.0)
+    with writing(session):
+        assert rate_limiter.draw(session, 10) is not None
+        rate_limiter.give_back(session, 4)
+    state = rate_limiter.read(session)
+    assert state is not None
+    assert state.quota_left(0) == 4
+    set_bucket(session, next_slot=0.0)
+    with writing(session):
+        assert rate_limiter.draw(session, 20, quota=5) is None
+        assert rate_limiter.draw(session, 20, quota=4) is not None
+        rate_limiter.give_back(session, 1000)
+    state = rate_limiter.read(session)
+    assert state is not None
+    assert state.quota_left(0) == 10
 
 
 def test_quota_of_minus_one_is_unlimited(session: Session) -> None:
@@ -169,12 +186,3 @@ def test_quota_refused_by_ses_blocks_for_a_while_and_asks_anew(session: Session)
     assert state.quota_left(10) == 0
     with writing(session):
         assert rate_limiter.lease_account_reading(session, 60)
-
-
-def test_local_bucket_allows_a_second_of_burst_and_then_its_rate(now: datetime) -> None:
-    time_now = [1000.0]
-    bucket = LocalBucket(10, lambda: time_now[0])
-    assert sum(bucket.allows() for _ in range(50)) == 10
-    time_now[0] += 0.5
-    assert sum(bucket.allows() for _ in range(50)) == 5
-    assert LocalBucket(0, lambda: 0.0).allows()

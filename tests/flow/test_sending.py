@@ -206,8 +206,9 @@ def test_used_up_quota_is_a_wait_that_says_until_when(
     )
     assert campaign.status is CampaignStatus.SENDING
     assert campaign.waiting_until > datetime.now(UTC)
-    assert simulator.outbox.total == 20
+    wait_for(lambda: simulator.outbox.total == 20)
     assert scheduler.terminate() == 0
+    assert simulator.outbox.total == 20
     assert counters(sessions, campaign_id)["pending"] == 30
     assert counters(sessions, campaign_id)["failed"] == 0
     assert_counters_true(sessions, campaign_id)
