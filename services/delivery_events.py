@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from database import is_sqlite
-from domain.event_raw import pack, unpack, without_headers
+from domain.event_raw import pack, unpack, without_repeats
 from domain.ses_events import CRITICAL_KINDS, EventKind, SesEvent, parse_text
 from domain.statuses import EventStatus
 from models import Event
@@ -73,7 +73,7 @@ class Incoming:
     ) -> Incoming:
         """A message whose text is packed here, before any lock is held."""
         if all(event.kind in _ORDINARY_KINDS for event in events):
-            text = without_headers(text)
+            text = without_repeats(text)
         return cls(pack(text), tuple(events), door, at_once)
 
 
