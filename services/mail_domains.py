@@ -35,6 +35,7 @@ _NO_HOST = DomainFinding(Verdict.UNDELIVERABLE, "The domain has no mail server."
 _HAS_MX = DomainFinding(Verdict.DELIVERABLE, "The domain takes mail.")
 _HAS_ADDRESS = DomainFinding(Verdict.DELIVERABLE, "The domain has no MX, but a host of its own.")
 _SILENT = DomainFinding(Verdict.UNKNOWN, "DNS did not answer.")
+_ISOLATED = DomainFinding(Verdict.UNKNOWN, "The DNS of this machine knows no Internet names.")
 #: So many time-outs in a row with no answer in between mean that there is no DNS here.
 _GIVE_UP_AFTER = 25
 _AT_ONCE_IN_SQL = 500
@@ -57,6 +58,7 @@ class MxResolver:
         self._seconds = seconds
         self._at_once = at_once
         self._unanswered = 0
+        self._sees_the_top: bool | None = None
         self._resolver = _make_resolver(nameservers, seconds)
 
     def look_up(self, domains: Collection[str]) -> dict[str, DomainFinding]:
@@ -92,7 +94,7 @@ class MxResolver:
         try:
             answer = await self._resolve(domain, "MX")
         except dns.resolver.NXDOMAIN:
-            return _NO_DOMAIN
+            return await self._no_domain()
         except dns.resolver.NoAnswer:
             return await self._ask_for_host(domain)
         hosts = {str(record.exchange).rstrip(".") for record in answer}
@@ -104,11 +106,25 @@ class MxResolver:
             try:
                 await self._resolve(domain, kind)
             except dns.resolver.NXDOMAIN:
-                return _NO_DOMAIN
+                return await self._no_domain()
             except dns.resolver.NoAnswer:
                 continue
             return _HAS_ADDRESS
         return _NO_HOST
+
+    async def _no_domain(self) -> DomainFinding:
+        """Believe that a name does not exist only from a server that knows the top of the tree:
+        one in a closed network says so of every name."""
+        if self._sees_the_top is None:
+            self._sees_the_top = await self._answers_for("") or await self._answers_for("com")
+        return _NO_DOMAIN if self._sees_the_top else _ISOLATED
+
+    async def _answers_for(self, domain: str) -> bool:
+        try:
+            await self._resolve(domain, "NS")
+        except dns.exception.DNSException:
+            return False
+        return True
 
     async def _resolve(self, domain: str, kind: str) -> Any:
         resolver = cast(dns.asyncresolver.Resolver, self._resolver)

@@ -28,19 +28,24 @@ class Zones:
     all_silent: bool = False
     questions: list[str] = field(default_factory=list)
     any_mx: bool = False  # every domain that is not known takes mail
+    isolated: bool = False  # a closed network's server: it does not even know the root
 
     def answer(self, wire: bytes) -> bytes | None:
         """The packet to send back, or None for silence."""
         query = dns.message.from_wire(wire)
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
-        self.questions.append(name)
+        kind = dns.rdatatype.to_text(question.rdtype)
+        if kind != "NS":
+            self.questions.append(name)
         if self.all_silent or name in self.silent:
             return None
         response = dns.message.make_response(query)
         response.flags |= dns.flags.RA
-        kind = dns.rdatatype.to_text(question.rdtype)
-        if name in self.broken:
+        if kind == "NS" and name in ("", ".") and not self.isolated:
+            root = dns.rrset.from_text(question.name, 60, "IN", "NS", "a.root.example.")
+            response.answer.append(root)
+        elif name in self.broken:
             response.set_rcode(dns.rcode.SERVFAIL)
         elif kind == "MX" and (name in self.mx or (self.any_mx and name not in self.a)):
             hosts = self.mx.get(name, ["mx.example.net"])

@@ -68,6 +68,17 @@ def test_silence_is_unknown_and_a_dead_network_ends_quickly(zones: Zones) -> Non
     assert len(zones.questions) < 200
 
 
+def test_a_server_that_knows_no_name_at_all_is_not_believed(zones: Zones) -> None:
+    zones.isolated = True
+    with dns_server(zones) as address:
+        found = MxResolver([address]).look_up(["gone.example", "good.example", "never.example"])
+    assert {name: one.verdict for name, one in found.items()} == {
+        "gone.example": UNKNOWN,
+        "good.example": GOOD,
+        "never.example": BAD,
+    }
+
+
 def test_one_silent_domain_is_not_held_against_the_others(zones: Zones) -> None:
     zones.silent.add("slow.example")
     with dns_server(zones) as address:
