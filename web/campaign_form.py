@@ -185,9 +185,7 @@ class CampaignForm(FlaskForm):
 def form_for(campaign: Campaign) -> CampaignForm:
     """The form as it stands for a stored campaign; what was posted wins."""
     pause = campaign.batch_pause_seconds
-    days = campaign.window_days
-    return CampaignForm(
-        obj=campaign,
-        batch_pause_minutes=None if pause is None else pause / 60,
-        window_days=[int(day) for day in days.split(",")] if days else [],
-    )
+    form = CampaignForm(obj=campaign, batch_pause_minutes=None if pause is None else pause / 60)
+    if not form.is_submitted():  # the column is a text, which the field cannot read by itself
+        form.window_days.data = [int(day) for day in (campaign.window_days or "").split(",") if day]
+    return form
