@@ -23,7 +23,7 @@ HORIZON_SECONDS = 0.1
 DRAW_SECONDS = 0.1
 #: A slot missed by less than this is still used (seconds), see `lateness_allowed`.
 LATE_SECONDS = 0.008
-LATE_WHEN_FAST_SECONDS = 0.15
+LATE_WHEN_FAST_SECONDS = 1.0
 EXACT_UP_TO = 200.0
 #: Halve when more than this share of a second's calls was throttled, at most every so often.
 THROTTLED_SHARE = 0.01
@@ -51,15 +51,25 @@ def lateness_allowed(rate: float, misses: int) -> float:
     """How late (seconds) a mail may leave after its slot before it needs a new one.
 
     Up to 200 a second less than one interval, so that a late worker adds at most one mail to
-    any second of the others, but no less than the jitter of a thread; above, what 1.2 times the
-    rate in a second leaves ample room for. After two misses it doubles each time: a starved
-    machine sends late rather than never.
+    any second of the others, but no less than the jitter of a thread. Above, so few slots are
+    held at a time (`most_in_hand`) that even all of them late stay within 1.2 times the rate;
+    a mail that missed its slot would only be prepared twice. After two misses it doubles each
+    time: a starved machine sends late rather than never.
     """
     if rate > EXACT_UP_TO:
         allowed = LATE_WHEN_FAST_SECONDS
     else:
         allowed = max(LATE_SECONDS, min(0.7 / rate + 0.003, 1.0))
     return allowed * 2.0 ** min(max(0, misses - 2), 10)
+
+
+def most_in_hand(rate: float, call_seconds: float) -> int:
+    """How many mails a process holds at most, waiting for slots or for answers.
+
+    Slots are at most 0.2 s ahead and calls take `call_seconds`; more than that means that the
+    machine cannot keep the rate, and what it holds would leave in a burst.
+    """
+    return 16 + int(rate * (LEAD_SECONDS + HORIZON_SECONDS + DRAW_SECONDS + 1.5 * call_seconds))
 
 
 @dataclass(frozen=True)

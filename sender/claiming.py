@@ -20,7 +20,7 @@ from domain import pacing
 from rate_limiter import BucketState, Slots
 from sender.clocks import DatabaseClock, boottime
 from sender.mails import CannotMake, MailMaker
-from sender.pool import Work
+from sender.pool import MOST_THREADS, Work
 from services import claims, lifecycle, quota
 from services.claims import Claim, ClaimedRow
 from services.lifecycle import SendingCampaign, Wait
@@ -65,10 +65,10 @@ class Claimer:
         self._look_at: dict[int, int] = {}
         self._turn = 0
 
-    def round(self, missed: list[Work], in_hand: int, most: int) -> Round:
+    def round(self, missed: list[Work], in_hand: int, call_seconds: float) -> Round:
         """Claim what the next tenth of a second may send, and new slots for `missed` works.
 
-        `in_hand` is how many rows this process holds already, `most` how many it should.
+        `in_hand` is how many rows this process holds already, `call_seconds` what a call takes.
         """
         with self._sessions() as session:
             bucket = rate_limiter.read(session)
@@ -79,8 +79,9 @@ class Claimer:
             ready = self._ready(session, due, bucket)
         if not ready and not missed:
             return Round()
-        reach = pacing.most_slots(bucket.pace.rate)
-        wanted = min(reach, max(most - in_hand, 0) + len(missed))
+        rate = bucket.pace.rate
+        most = min(MOST_THREADS, pacing.most_in_hand(rate, call_seconds))
+        wanted = min(pacing.most_slots(rate), max(most - in_hand, 0) + len(missed))
         if wanted < 1 or not bucket.slots_in_reach(wanted):
             return Round(next_in=self._until_slots(bucket))
         left = bucket.quota_left(self._settings.ses_quota_reserve_percent)

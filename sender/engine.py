@@ -26,7 +26,7 @@ from sender.claiming import Claimer, Round
 from sender.clocks import boottime
 from sender.consequences import Consequences
 from sender.mails import MailMaker
-from sender.pool import CHECK_SECONDS, MOST_THREADS, SenderPool, Work, given_back
+from sender.pool import CHECK_SECONDS, SenderPool, Work, given_back
 from sender.trouble import OWN_CODES, Trouble
 from services import claims, delivery_events, schema, sending
 from services.campaigns import RATE_SLOT_SECONDS
@@ -39,27 +39,8 @@ FLUSH_SECONDS = 0.1
 #: How the calls went is told to the shared bucket this often, throttles at once (seconds).
 _TELL_SECONDS = 0.5
 _SCHEMA_SECONDS = 5.0
-_NARROWEST = 16
 #: A stopping process waits this long for calls in flight (seconds; a call takes at most 10).
 DRAIN_SECONDS = 12.0
-
-
-class Window:
-    """How many rows this process holds at most: what it can send without missing slots.
-
-    It narrows when many slots are missed, since a late mail is prepared twice, and widens while
-    all is well; so a rate beyond the machine's powers is met by what the machine can.
-    """
-
-    def __init__(self) -> None:
-        self.rows = MOST_THREADS
-
-    def adjust(self, missed: int, in_hand: int) -> None:
-        """Look at one turn of the loop: slots missed since the last, rows held now."""
-        if missed > max(4, in_hand // 20):
-            self.rows = max(_NARROWEST, int(self.rows * 0.7))
-        elif in_hand * 2 > self.rows:
-            self.rows = min(MOST_THREADS, self.rows + max(1, self.rows // 16))
 
 
 class SendEngine:
@@ -81,7 +62,6 @@ class SendEngine:
         self._consequences = Consequences(settings, self._trouble)
         self._unwritten: list[Report] = []
         self._again: list[Work] = []
-        self._window = Window()
         self._in_hand = 0
         self._calls = 0
         self._told_at = 0.0
@@ -116,8 +96,7 @@ class SendEngine:
         self._take_missed()
         if self._trouble.holds(boottime()) or not self._schema_is_ours():
             return Round(next_in=FLUSH_SECONDS)
-        self._window.adjust(len(self._again), self._in_hand)
-        turn = self._claimer.round(self._again, self._in_hand, self._window.rows)
+        turn = self._claimer.round(self._again, self._in_hand, self._pool.call_seconds)
         again = {work.row.id for work in turn.works if work.misses}
         self._again = [work for work in self._again if work.row.id not in again]
         return turn

@@ -65,6 +65,8 @@ class SenderPool:
         self.missed: deque[Work] = deque()
         #: Mails in a row that missed their slot and found no other in time.
         self.in_vain = 0
+        #: What a call takes at present (seconds, a moving mean).
+        self.call_seconds = 0.1
         self._service = service
         self._maker = maker
         self._clock = clock
@@ -137,11 +139,12 @@ class SenderPool:
         as even as the slots are.
         """
         late = False
+        began = 0.0
 
         def wait_and_look() -> bool:
-            nonlocal late
+            nonlocal late, began
             self._sleep(max(0.0, work.due - self._clock()))
-            now = self._clock()
+            now = began = self._clock()
             misses = max(work.misses, self.in_vain)
             late = now - work.due > pacing.lateness_allowed(work.rate, misses)
             return not late and self._is_fit(work, now)
@@ -151,6 +154,8 @@ class SenderPool:
             self.missed.append(replace(work, misses=work.misses + 1))
         else:
             self.in_vain = 0
+            if began:
+                self.call_seconds += 0.05 * (self._clock() - began - self.call_seconds)
             self._report(work, result)
 
     def _is_fit(self, work: Work, now: float) -> bool:

@@ -154,7 +154,13 @@ def test_lateness_doubles_only_after_two_misses() -> None:
     allowed = [pacing.lateness_allowed(50, misses) for misses in range(5)]
     assert allowed[0] == allowed[1] == allowed[2] == pytest.approx(0.017)
     assert allowed[4] == 4 * allowed[0]
-    assert pacing.lateness_allowed(1000, 0) == 0.15
+    assert pacing.lateness_allowed(1000, 0) == 1.0
+
+
+@given(RATES, st.floats(0, 10))
+def test_a_process_may_hold_what_the_rate_keeps_on_its_way(rate: float, call: float) -> None:
+    on_its_way = rate * (pacing.HORIZON_SECONDS + pacing.DRAW_SECONDS + call)
+    assert on_its_way <= pacing.most_in_hand(rate, call) <= 16 + rate * (0.25 + 1.5 * call)
 
 
 def test_finish_time_is_rate_alone_without_other_limits() -> None:
