@@ -27,8 +27,9 @@ from domain.statuses import SuppressionReason
 from models import Base, Campaign, CampaignCounters, Recipient
 from services import suppression
 from services.installation import address_key_secret, ensure_installation
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
 from services.recipients import import_file
+from services.recount import recount
 
 _NAMES = ("Ana", "Björn", "Carla", "Dmitri", "Eva", "François", "Gina", "Hans", "Inês", "José")
 

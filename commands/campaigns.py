@@ -27,7 +27,8 @@ from commands.terminal import (
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Campaign
 from services import campaigns as service
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
+from services.recount import recount
 
 #: Rows that `cancel` turns in one writing step.
 _CANCEL_STEP = 1000

@@ -16,23 +16,16 @@ from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
-    ColumnElement,
-    Integer,
     Row,
     Table,
-    and_,
     bindparam,
-    case,
-    func,
     insert,
-    or_,
     select,
     update,
 )
 from sqlalchemy.orm import Session
 
 from domain.statuses import (
-    EVENT_FACTS,
     FACTS_BY_RANK,
     Fact,
     RecipientStatus,
@@ -47,7 +40,7 @@ _COUNTERS = cast(Table, CampaignCounters.__table__)
 _PAST = cast(Table, PastAttempt.__table__)
 
 #: Recipient columns that make a counter of distinct people.
-_PEOPLE = {
+PEOPLE = {
     "opened": "opened_at",
     "clicked": "clicked_at",
     "opened_machine": "machine_opened_at",
@@ -339,7 +332,7 @@ def _past_attempt(row: dict[str, Any], because: str, now: datetime) -> dict[str,
 def contributions(row: Mapping[str, Any]) -> dict[str, int]:
     """The counters that a row counts in, by name; `row` has the recipient's columns."""
     counts = {**_counters_of(row["facts"], str(row["status"])), "duplicates": row["duplicates"]}
-    for name, column in _PEOPLE.items():
+    for name, column in PEOPLE.items():
         counts[name] = int(row[column] is not None)
     return counts
 
@@ -389,37 +382,3 @@ def read_counters(session: Session, campaign_id: int) -> dict[str, int]:
     query = select(_COUNTERS).where(_COUNTERS.c.campaign_id == campaign_id)
     row = session.execute(query).one_or_none()
     return {name: getattr(row, name) if row else 0 for name in counter_names()}
-
-
-def recount(session: Session, campaign_id: int) -> dict[str, int]:
-    """The same figures counted afresh from the ledger rows."""
-    facts = _ROWS.c.facts
-
-    def has(bits: Fact) -> ColumnElement[bool]:
-        return facts.bitwise_and(int(bits)) != 0
-
-    soft = or_(has(Fact.SOFT_BOUNCED), and_(has(Fact.MAYBE_AUTO_REPLY), ~has(Fact.DELIVERED)))
-    conditions: dict[str, ColumnElement[bool]] = {
-        **{str(status): _ROWS.c.status == status for status in RecipientStatus},
-        "reached_accepted": has(EVENT_FACTS),
-        "reached_delivered": has(Fact.DELIVERED),
-        "reached_delayed": has(Fact.DELAYED),
-        "reached_soft_bounced": soft,
-        "reached_bounced": has(Fact.BOUNCED),
-        "reached_complained": has(Fact.COMPLAINED),
-        **{name: _ROWS.c[column].is_not(None) for name, column in _PEOPLE.items()},
-    }
-    figures = {
-        "total": func.count(),
-        "duplicates": func.coalesce(func.sum(_ROWS.c.duplicates), 0),
-        **{
-            name: func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-            for name, condition in conditions.items()
-        },
-    }
-    row = session.execute(
-        select(*(f.cast(Integer).label(n) for n, f in figures.items())).where(
-            _ROWS.c.campaign_id == campaign_id
-        )
-    ).one()
-    return {name: int(getattr(row, name)) for name in counter_names()}

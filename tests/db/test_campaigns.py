@@ -10,7 +10,8 @@ from domain.statuses import CampaignStatus, Fact, RecipientStatus
 from models import Campaign, RateSample
 from services import campaigns
 from services.campaigns import CampaignContent, EditConflict, NotFound, Refused
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
+from services.recount import recount
 from tests.factories import add_campaign, add_recipients
 
 CONTENT = CampaignContent(

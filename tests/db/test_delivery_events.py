@@ -16,7 +16,8 @@ from database import writing
 from domain.statuses import EventStatus, RecipientStatus
 from models import CampaignCounters, Event, PastAttempt, Recipient, Suppression, TestMail
 from services.delivery_events import apply_parked, apply_stored, count_unapplied, store, store_dead
-from services.ledger import read_counters, recount, return_to_pending
+from services.ledger import read_counters, return_to_pending
+from services.recount import recount
 from tests.factories import add_campaign, add_sending
 from tests.ses_messages import MailEvents, incoming, mail_events
 

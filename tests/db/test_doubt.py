@@ -17,6 +17,7 @@ from models import Event, PastAttempt, Recipient, TestMail
 from services import doubt, ledger
 from services.doubt import InDoubt, Witness
 from services.ledger import FactChange
+from services.recount import recount
 from tests.ledger_rows import add_campaign
 
 GRACE = 120.0
@@ -211,7 +212,7 @@ def test_presumed_unsent_mail_gets_a_new_attempt_and_keeps_the_old_one(
     assert (stored.status, stored.attempt_id) == (RecipientStatus.PENDING, None)
     past = session.get_one(PastAttempt, row.attempt_id)
     assert past.recipient_id == row.id
-    assert ledger.read_counters(session, campaign) == ledger.recount(session, campaign)
+    assert ledger.read_counters(session, campaign) == recount(session, campaign)
 
 
 def test_event_that_came_meanwhile_beats_the_presumption(session: Session, campaign: int) -> None:
@@ -238,7 +239,7 @@ def test_person_treats_doubt_as_sent(session: Session, campaign: int) -> None:
         assert doubt.treat_as_sent(session, campaign, None, NOW, "owner@example.com") == 1
     stored = session.get_one(Recipient, row.id)
     assert (stored.status, stored.reason_code) == (RecipientStatus.SENT, "treated_as_sent")
-    assert ledger.read_counters(session, campaign) == ledger.recount(session, campaign)
+    assert ledger.read_counters(session, campaign) == recount(session, campaign)
 
 
 def test_person_sends_again_only_what_was_chosen(session: Session, campaign: int) -> None:

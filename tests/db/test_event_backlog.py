@@ -17,7 +17,8 @@ from services import delivery_events, soft_bounces
 from services.dead_letters import MOST_KEPT, keep_dead_letter, try_again
 from services.delivery_events import store
 from services.event_replay import has_purged_events, replay_step
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
+from services.recount import recount
 from tests.factories import add_campaign, add_sending
 from tests.ses_messages import MailEvents, incoming, mail_events
 

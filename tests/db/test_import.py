@@ -17,8 +17,9 @@ from models import Campaign, Job, Recipient, Suppression
 from services import recipients, suppression
 from services.campaigns import NotFound, Refused
 from services.installation import address_key_secret
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
 from services.recipients import ImportOptions, ImportReport, import_file, undo_import
+from services.recount import recount
 from tests.factories import add_campaign
 
 Sessions = sessionmaker[Session]

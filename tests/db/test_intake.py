@@ -14,7 +14,8 @@ from domain.statuses import EventStatus, RecipientStatus
 from doors import intake as intake_module
 from doors.intake import Intake
 from models import Event, Recipient
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
+from services.recount import recount
 from tests.factories import add_campaign, add_sending
 from tests.ses_messages import incoming, mail_events
 

@@ -15,9 +15,10 @@ from models import Job, Recipient, Upload, UploadChunk
 from services import jobs, uploads
 from services.campaigns import Refused
 from services.jobs import Dependencies
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
 from services.mail_domains import MxResolver
 from services.recipients import import_file
+from services.recount import recount
 from tests.dns_server import Zones, dns_server
 from tests.factories import add_campaign
 

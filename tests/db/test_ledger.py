@@ -15,9 +15,9 @@ from services.ledger import (
     apply_changes,
     counter_names,
     read_counters,
-    recount,
     return_to_pending,
 )
+from services.recount import recount
 from tests.factories import add_campaign, add_recipients, add_sending
 
 

@@ -13,7 +13,8 @@ from domain.unsubscribe_tokens import UnsubscribeClaim, make_token, read_token
 from models import Campaign, Recipient, Suppression
 from services import claims, suppression, unsubscribe
 from services.installation import address_key_secret
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
+from services.recount import recount
 from tests.factories import add_campaign, add_recipients
 
 BOUNCED, COMPLAINED = SuppressionReason.BOUNCED, SuppressionReason.COMPLAINED

@@ -17,7 +17,8 @@ from database import writing
 from domain.statuses import EventStatus, RecipientStatus
 from models import DeadLetter, Event, Notice, Recipient
 from services.installation import installation_id
-from services.ledger import read_counters, recount
+from services.ledger import read_counters
+from services.recount import recount
 from sns_handler import SqsPoller
 from tests.factories import add_campaign, add_sending
 from tests.ses_messages import TOPIC, MailEvents, mail_events
