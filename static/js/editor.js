@@ -1,23 +1,12 @@
 // The live side of the editor: preview and facts after a pause in typing.
+import { postCopy } from "./post_copy.js";
+
 const form = document.querySelector("form[data-editor]");
 const stage = form.querySelector("[data-stage]");
 const facts = form.querySelector("[data-facts]");
 const peek = form.querySelector("[data-preview-button]");
 let timer = 0;
 let round = 0;
-
-// A form has one submission at a time: sent by the editor's own form, a preview could take the
-// place of a save that is pressed in the same moment.
-function postCopy(target) {
-  const copy = document.createElement("form");
-  Object.assign(copy, { method: "post", action: peek.formAction, target, hidden: true });
-  for (const [name, value] of new FormData(form)) {
-    copy.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
-  }
-  document.body.append(copy);
-  copy.submit();
-  return copy;
-}
 
 // A new frame for each picture: no entry in the history, no blank moment, and the place is kept.
 function showMail() {
@@ -27,7 +16,7 @@ function showMail() {
   fresh.removeAttribute("src");
   fresh.classList.add("is-coming");
   stage.append(fresh);
-  const copy = postCopy(fresh.name);
+  const copy = postCopy(form, peek.formAction, fresh.name);
   fresh.addEventListener("load", () => {
     copy.remove();
     fresh.contentWindow?.scrollTo(0, old.contentWindow?.scrollY ?? 0);
