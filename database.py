@@ -171,11 +171,13 @@ def bulk_session(sessions: sessionmaker[Session]) -> Iterator[Session]:
         raw: Any = connection.connection.driver_connection
         raw.execute("PRAGMA synchronous=NORMAL")
         raw.execute("PRAGMA wal_autocheckpoint=0")
+        raw.execute("PRAGMA mmap_size=0")  # memory stays flat however large the file grows
         try:
             with Session(connection, expire_on_commit=False) as session:
                 yield session
             raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         finally:
+            raw.execute("PRAGMA mmap_size=268435456")
             raw.execute("PRAGMA wal_autocheckpoint=1000")
             raw.execute("PRAGMA synchronous=FULL")
 
