@@ -272,4 +272,4 @@ def test_campaign_obeys_its_own_cap_while_another_uses_the_rest(
     capped = [mail.received for mail in mails if mail.to[0].endswith("example.com")]
     others = [mail.received for mail in mails if mail.to[0].endswith("example.org")]
     assert most_in_any(capped, 1.0) <= 7
-    assert len(others) > 5 * len(capped)
+    assert len(others) > 2 * len(capped)  # without the cap they would be equal
