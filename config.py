@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+
+from domain.environment import EnvironmentReader
 
 ROOT = Path(__file__).resolve().parent
 #: What the simulator has ready at start, so that no set-up is needed to see events arrive.
@@ -27,7 +29,6 @@ SIMULATOR_SENDER = "newsletter@example.com"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _DEFAULT_DATABASE = "sqlite:///instance/bulk_email.db"
 _WEAK_KEYS = {"", "change-me", "changeme", "secret", "dev", "development", "your-secret-key"}
-_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class ConfigError(Exception):
@@ -181,71 +182,19 @@ def _is_public_host(host: str) -> bool:
         return True
 
 
-class _Parser:
-    """Reads values and collects what is wrong with them."""
+class _Parser(EnvironmentReader):
+    """Settings from an environment, with what is wrong between them."""
 
     def __init__(self, env: Mapping[str, str], root: Path) -> None:
-        self.env = env
+        super().__init__(env, lambda path: Path(path).read_text(encoding="utf-8"))
         self.root = root
-        self.problems: list[str] = []
-
-    def text(self, name: str, default: str = "") -> str:
-        """The value of NAME, or the content of the file that NAME_FILE names."""
-        path = self.env.get(f"{name}_FILE", "").strip()
-        if path:
-            try:
-                return Path(path).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                self.problems.append(f"{name}_FILE: {path} cannot be read ({error.strerror}).")
-        return self.env.get(name, "").strip() or default
-
-    def number(self, name: str, default: float, low: float, high: float = 1e9) -> float:
-        """A number between low and high, fractions allowed."""
-        raw = self.text(name)
-        if not raw:
-            return default
-        try:
-            value = float(raw)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
-            most = f" and at most {high:g}" if high < 1e9 else ""
-            self.problems.append(f"{name}={raw}: must be a number of at least {low:g}{most}.")
-            return default
-        return value
-
-    def whole(self, name: str, default: int, low: int, high: int = 10**9) -> int:
-        """A whole number between low and high."""
-        value = self.number(name, default, low, high)
-        if value != int(value):
-            self.problems.append(f"{name}={self.text(name)}: must be a whole number.")
-            return default
-        return int(value)
-
-    def choice(self, name: str, enum: type[_Choice], default: _Choice) -> _Choice:
-        """One of an enum's values."""
-        raw = self.text(name).lower()
-        if not raw:
-            return default
-        try:
-            return enum(raw)
-        except ValueError:
-            known = ", ".join(member.value for member in enum)
-            self.problems.append(f"{name}={raw}: must be one of {known}.")
-            return default
-
-    def address(self, name: str) -> str:
-        """An address with one @ and no space, or nothing."""
-        raw = self.text(name)
-        if raw and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>]+", raw):
-            self.problems.append(f"{name}={raw}: is no e-mail address.")
-        return raw
 
     def settings(self) -> Settings:
         port = self.whole("PORT", 5000, 1, 65535)
         simulator_port = self.whole("SIMULATOR_PORT", min(port + 1, 65535), 1, 65535)
         backend = self.choice("EMAIL_BACKEND", EmailBackend, EmailBackend.SES)
         values = Settings(
+            **self._sending(),
             secret_key=self._secret_key(),
             database_url=self._database_url(),
             instance_dir=self.root / "instance",
@@ -256,35 +205,24 @@ class _Parser:
             aws_session_token=self.text("AWS_SESSION_TOKEN"),
             aws_profile=self.text("AWS_PROFILE"),
             aws_region=self._region(),
-            aws_endpoint_url=self._url("AWS_ENDPOINT_URL"),
+            aws_endpoint_url=self.url("AWS_ENDPOINT_URL"),
             email_backend=backend,
             simulator_port=simulator_port,
             sender_email=self._sender(backend),
             sender_name=self.text("SENDER_NAME"),
             reply_to=self.address("REPLY_TO"),
             postal_address=self.text("POSTAL_ADDRESS").replace("\\n", "\n"),
-            public_base_url=self._url("PUBLIC_BASE_URL"),
+            public_base_url=self.url("PUBLIC_BASE_URL"),
             ses_configuration_set=self._configuration_set(backend),
-            ses_send_api=self.choice("SES_SEND_API", SendApi, SendApi.SINGLE),
-            ses_bulk_calls_per_second=self.number("SES_BULK_CALLS_PER_SECOND", 1.0, 0.01),
-            max_emails_per_second=self.number("MAX_EMAILS_PER_SECOND", 10.0, 0.01, 100_000),
-            ses_quota_reserve_percent=self.number("SES_QUOTA_RESERVE_PERCENT", 10.0, 0, 95),
-            senders=self.whole("SENDERS", min(2, os.cpu_count() or 1), 1, 64),
-            send_events=self.choice("SEND_EVENTS", SendEvents, SendEvents.AUTO),
             sns_topic_arn=self._topics(),
             sqs_queue_url=self._queue_url(backend, simulator_port),
-            sns_cert_dir=self._folder("SNS_CERT_DIR"),
+            sns_cert_dir=self.folder("SNS_CERT_DIR"),
             sns_max_age_seconds=self.whole("SNS_MAX_AGE_SECONDS", 4500, 0),
             disable_tracking_threshold=self.whole("DISABLE_TRACKING_THRESHOLD", 100, 0),
             notifications_per_second=self.number("NOTIFICATIONS_PER_SECOND", 10.0, 0),
             raw_event_days=self.whole("RAW_EVENT_DAYS", 30, 0),
             raw_critical_event_days=self.whole("RAW_CRITICAL_EVENT_DAYS", 400, 0),
             scheduler=self.choice("SCHEDULER", SchedulerMode, SchedulerMode.EMBEDDED),
-            claim_lease_seconds=self.whole("CLAIM_LEASE_SECONDS", 60, 20, 3600),
-            in_doubt_policy=self.choice("IN_DOUBT_POLICY", InDoubtPolicy, InDoubtPolicy.HOLD),
-            in_doubt_grace_seconds=self.whole("IN_DOUBT_GRACE_SECONDS", 3600, 0),
-            pause_at_bounce_percent=self.number("PAUSE_AT_BOUNCE_PERCENT", 5.0, 0, 100),
-            pause_at_complaint_percent=self.number("PAUSE_AT_COMPLAINT_PERCENT", 0.1, 0, 100),
             admin_email=self.address("ADMIN_EMAIL"),
             admin_password=self.text("ADMIN_PASSWORD"),
             metrics_token=self.text("METRICS_TOKEN"),
@@ -293,6 +231,22 @@ class _Parser:
         if self.problems:
             raise ConfigError(self.problems)
         return values
+
+    def _sending(self) -> dict[str, Any]:
+        """How fast, through which call, and what stops it."""
+        return {
+            "ses_send_api": self.choice("SES_SEND_API", SendApi, SendApi.SINGLE),
+            "ses_bulk_calls_per_second": self.number("SES_BULK_CALLS_PER_SECOND", 1.0, 0.01),
+            "max_emails_per_second": self.number("MAX_EMAILS_PER_SECOND", 10.0, 0.01, 100_000),
+            "ses_quota_reserve_percent": self.number("SES_QUOTA_RESERVE_PERCENT", 10.0, 0, 95),
+            "senders": self.whole("SENDERS", min(2, os.cpu_count() or 1), 1, 64),
+            "send_events": self.choice("SEND_EVENTS", SendEvents, SendEvents.AUTO),
+            "claim_lease_seconds": self.whole("CLAIM_LEASE_SECONDS", 60, 20, 3600),
+            "in_doubt_policy": self.choice("IN_DOUBT_POLICY", InDoubtPolicy, InDoubtPolicy.HOLD),
+            "in_doubt_grace_seconds": self.whole("IN_DOUBT_GRACE_SECONDS", 3600, 0),
+            "pause_at_bounce_percent": self.number("PAUSE_AT_BOUNCE_PERCENT", 5.0, 0, 100),
+            "pause_at_complaint_percent": self.number("PAUSE_AT_COMPLAINT_PERCENT", 0.1, 0, 100),
+        }
 
     def _check_together(self, values: Settings) -> None:
         if values.simulator_port == values.port:
@@ -336,12 +290,6 @@ class _Parser:
             return f"sqlite:///{self.root / path}"  # the same file from whichever folder
         return url
 
-    def _url(self, name: str) -> str:
-        raw = self.text(name).rstrip("/")
-        if raw and (urlsplit(raw).scheme not in ("http", "https") or not urlsplit(raw).hostname):
-            self.problems.append(f"{name}={raw}: must be an address with http:// or https://.")
-        return raw
-
     def _region(self) -> str:
         raw = self.text("AWS_REGION") or self.text("AWS_DEFAULT_REGION", "us-east-1")
         if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", raw):
@@ -360,7 +308,7 @@ class _Parser:
         raw = self.text("SQS_QUEUE_URL")
         if raw.lower() == "none":
             return ""
-        url = self._url("SQS_QUEUE_URL")
+        url = self.url("SQS_QUEUE_URL")
         if backend is EmailBackend.SIMULATOR and urlsplit(url).hostname not in _LOOPBACK:
             return f"http://127.0.0.1:{simulator_port}/{SIMULATOR_ACCOUNT}/{SIMULATOR_QUEUE}"
         return url
@@ -384,7 +332,8 @@ class _Parser:
                 self.problems.append(f"SNS_TOPIC_ARN: {topic} is no ARN of a standard SNS topic.")
         return topics
 
-    def _folder(self, name: str) -> str:
+    def folder(self, name: str) -> str:
+        """A folder that exists, or nothing."""
         raw = self.text(name)
         if raw and not Path(raw).is_dir():
             self.problems.append(f"{name}={raw}: there is no such folder.")

@@ -26,7 +26,7 @@ RUNGS = {
 }  # fmt: skip
 #: Neighbours on one rung that may be used, one way only.
 NEIGHBOURS = {
-    ("domain", "config"): False,
+    ("config", "domain"): True,
     ("scheduler", "sender"): True,
     ("scheduler", "doors"): True,
     ("scheduler", "sns_handler"): True,
