@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parseaddr
 from enum import StrEnum
 from hashlib import blake2b
@@ -20,6 +20,8 @@ from typing import Any
 from domain import event_words
 from domain.addresses import address_key
 from domain.opens import evidence_of
+from domain.ses_json import object_in, objects_in, text_in, texts_in, time_in
+from domain.ses_tags import OurTags, our_tags
 from domain.statuses import Fact, SuppressionReason
 
 
@@ -89,17 +91,6 @@ class Unrecognised:
 
 
 @dataclass(frozen=True, slots=True)
-class OurTags:
-    """What the tags of one of our mails say; all None for other mails and the older form."""
-
-    install: str | None = None
-    campaign_id: int | None = None
-    recipient_id: int | None = None
-    attempt_id: str | None = None
-    test_attempt_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SesEvent:
     """One thing that happened to one mail of one recipient."""
 
@@ -156,15 +147,15 @@ def parse_event(payload: Any) -> list[SesEvent] | Unrecognised:
     """One SesEvent for each recipient that the event names, or why it is none of ours."""
     if not isinstance(payload, dict):
         return Unrecognised(NotAnEvent.FOREIGN, "The message is no JSON object.")
-    spelled = _text(payload, "eventType") or _text(payload, "notificationType")
+    spelled = text_in(payload, "eventType") or text_in(payload, "notificationType")
     if not spelled:
         return Unrecognised(NotAnEvent.FOREIGN, "The message names no SES event type.")
     if spelled == _SET_UP_TYPE:
         return Unrecognised(NotAnEvent.SET_UP, "SNS connected this topic to a sending identity.")
     if spelled == _INBOUND_TYPE:
         return Unrecognised(NotAnEvent.FOREIGN, "The message is about received mail, not sent.")
-    mail = _object(payload, "mail")
-    message_id = _text(mail, "messageId")
+    mail = object_in(payload, "mail")
+    message_id = text_in(mail, "messageId")
     if not message_id:
         return Unrecognised(
             NotAnEvent.BROKEN,
@@ -200,13 +191,13 @@ def natural_key(message_id: str, kind: str, address: str, stamp: str, link: str)
 
 
 def _finish(kind: str, message_id: str, mail: dict[str, Any], draft: _Draft) -> SesEvent:
-    sent_at = _time(mail, "timestamp")
+    sent_at = time_in(mail, "timestamp")
     link = draft.extra.get("link") or ""
     return SesEvent(
         key=natural_key(message_id, kind, draft.address or "", draft.stamp, link),
         kind=str(kind),
         message_id=message_id,
-        tags=_tags(mail),
+        tags=our_tags(mail),
         address=draft.address,
         destinations=tuple(address_key(a) for a in _mail_addresses(mail)),
         happened_at=draft.at or sent_at,
@@ -232,25 +223,25 @@ def _read_unknown(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]
 
 
 def _read_delivery(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    delivery = _object(payload, "delivery")
-    named = [bare_address(a) for a in _texts(delivery, "recipients")]
-    at = _time(delivery, "timestamp")
+    delivery = object_in(payload, "delivery")
+    named = [bare_address(a) for a in texts_in(delivery, "recipients")]
+    at = time_in(delivery, "timestamp")
     return [
-        _Draft(address, _text(delivery, "timestamp"), at, {"fact": Fact.DELIVERED})
+        _Draft(address, text_in(delivery, "timestamp"), at, {"fact": Fact.DELIVERED})
         for address in named or _mail_addresses(mail)
     ]
 
 
 def _read_bounce(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    bounce = _object(payload, "bounce")
-    kind, sub = _text(bounce, "bounceType"), _text(bounce, "bounceSubType")
-    stamp = _text(bounce, "feedbackId") or _text(bounce, "timestamp")
-    at = _time(bounce, "timestamp")
+    bounce = object_in(payload, "bounce")
+    kind, sub = text_in(bounce, "bounceType"), text_in(bounce, "bounceSubType")
+    stamp = text_in(bounce, "feedbackId") or text_in(bounce, "timestamp")
+    at = time_in(bounce, "timestamp")
     code = f"{kind}/{sub}"[:60]
     drafts = []
-    for person in _objects(bounce, "bouncedRecipients"):
+    for person in objects_in(bounce, "bouncedRecipients"):
         words = event_words.bounce_words(
-            kind, sub, _text(person, "status"), _text(person, "diagnosticCode")
+            kind, sub, text_in(person, "status"), text_in(person, "diagnosticCode")
         )
         extra = {
             "sub_kind": code,
@@ -258,7 +249,7 @@ def _read_bounce(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
             "reason": words,
             **_bounce_effect(kind, sub),
         }
-        drafts.append(_Draft(bare_address(_text(person, "emailAddress")), stamp, at, extra))
+        drafts.append(_Draft(bare_address(text_in(person, "emailAddress")), stamp, at, extra))
     return drafts
 
 
@@ -275,11 +266,11 @@ def _bounce_effect(kind: str, sub: str) -> dict[str, Any]:
 
 
 def _read_complaint(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    complaint = _object(payload, "complaint")
-    feedback = _text(complaint, "complaintFeedbackType")
-    sub = _text(complaint, "complaintSubType")
-    stamp = _text(complaint, "feedbackId") or _text(complaint, "timestamp")
-    at = _time(complaint, "timestamp") or _time(complaint, "arrivalDate")
+    complaint = object_in(payload, "complaint")
+    feedback = text_in(complaint, "complaintFeedbackType")
+    sub = text_in(complaint, "complaintSubType")
+    stamp = text_in(complaint, "feedbackId") or text_in(complaint, "timestamp")
+    at = time_in(complaint, "timestamp") or time_in(complaint, "arrivalDate")
     code = (sub or feedback or "complaint")[:60]
     extra: dict[str, Any] = {
         "sub_kind": code,
@@ -291,13 +282,14 @@ def _read_complaint(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draf
     elif feedback not in _NO_COMPLAINT:
         extra |= {"fact": Fact.COMPLAINED, "suppress": SuppressionReason.COMPLAINED}
     people = [
-        bare_address(_text(p, "emailAddress")) for p in _objects(complaint, "complainedRecipients")
+        bare_address(text_in(p, "emailAddress"))
+        for p in objects_in(complaint, "complainedRecipients")
     ]
     return [_Draft(address, stamp, at, extra) for address in people]
 
 
 def _read_reject(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    reason = _text(_object(payload, "reject"), "reason")
+    reason = text_in(object_in(payload, "reject"), "reason")
     return _for_each_destination(
         mail,
         "",
@@ -309,7 +301,7 @@ def _read_reject(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
 
 
 def _read_rendering_failure(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    message = _text(_object(payload, "failure"), "errorMessage")
+    message = text_in(object_in(payload, "failure"), "errorMessage")
     return _for_each_destination(
         mail,
         "",
@@ -320,63 +312,63 @@ def _read_rendering_failure(payload: dict[str, Any], mail: dict[str, Any]) -> li
 
 
 def _read_delay(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    delay = _object(payload, "deliveryDelay")
-    delay_type = _text(delay, "delayType")
-    at, until = _time(delay, "timestamp"), _time(delay, "expirationTime")
+    delay = object_in(payload, "deliveryDelay")
+    delay_type = text_in(delay, "delayType")
+    at, until = time_in(delay, "timestamp"), time_in(delay, "expirationTime")
     drafts = []
-    for person in _objects(delay, "delayedRecipients"):
+    for person in objects_in(delay, "delayedRecipients"):
         extra = {
             "fact": Fact.DELAYED,
             "sub_kind": delay_type[:60] or None,
             "reason_code": delay_type[:60] or "DeliveryDelay",
             "reason": event_words.delay_words(
-                delay_type, _text(person, "status"), _text(person, "diagnosticCode")
+                delay_type, text_in(person, "status"), text_in(person, "diagnosticCode")
             ),
             "delayed_until": until,
         }
-        address = bare_address(_text(person, "emailAddress"))
-        drafts.append(_Draft(address, _text(delay, "timestamp"), at, extra))
+        address = bare_address(text_in(person, "emailAddress"))
+        drafts.append(_Draft(address, text_in(delay, "timestamp"), at, extra))
     return drafts
 
 
 def _read_open(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    return [_engagement(_object(payload, "open"), mail, "")]
+    return [_engagement(object_in(payload, "open"), mail, "")]
 
 
 def _read_click(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    click = _object(payload, "click")
-    return [_engagement(click, mail, _text(click, "link"))]
+    click = object_in(payload, "click")
+    return [_engagement(click, mail, text_in(click, "link"))]
 
 
 def _engagement(details: dict[str, Any], mail: dict[str, Any], link: str) -> _Draft:
     """An open or click. With several recipients nobody knows whose it is: they share the links."""
-    evidence = evidence_of(_text(details, "isBotEvent"), _text(details, "userAgent"))
+    evidence = evidence_of(text_in(details, "isBotEvent"), text_in(details, "userAgent"))
     mark = f"/{blake2b(link.encode('utf-8', 'replace'), digest_size=4).hexdigest()}" if link else ""
     people = _mail_addresses(mail)
     return _Draft(
         people[0] if len(people) == 1 else None,
-        _text(details, "timestamp"),
-        _time(details, "timestamp"),
+        text_in(details, "timestamp"),
+        time_in(details, "timestamp"),
         {"sub_kind": f"{evidence}{mark}", "link": link or None},
     )
 
 
 def _read_subscription(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
-    details = _object(payload, "subscription")
-    new = _object(details, "newTopicPreferences")
-    topics = _objects(new, "topicSubscriptionStatus")
+    details = object_in(payload, "subscription")
+    new = object_in(details, "newTopicPreferences")
+    topics = objects_in(new, "topicSubscriptionStatus")
     left = new.get("unsubscribeAll") is True or any(
-        _text(topic, "subscriptionStatus") == "OptOut" for topic in topics
+        text_in(topic, "subscriptionStatus") == "OptOut" for topic in topics
     )
     drafts = _for_each_destination(
         mail,
-        _text(details, "timestamp"),
+        text_in(details, "timestamp"),
         sub_kind="unsubscribed" if left else "preferences",
         suppress=SuppressionReason.UNSUBSCRIBED if left else None,
         unsubscribes=left,
     )
     for draft in drafts:
-        draft.at = _time(details, "timestamp")
+        draft.at = time_in(details, "timestamp")
     return drafts
 
 
@@ -394,81 +386,5 @@ _READERS: dict[EventKind, Callable[[dict[str, Any], dict[str, Any]], list[_Draft
 }
 
 
-_NO_TAGS = OurTags()
-
-
-def _tags(mail: dict[str, Any]) -> OurTags:
-    """Our own tags; SES gives every tag as a list, of which the first counts."""
-    tags = _object(mail, "tags")
-    if "bes_install" not in tags:
-        return _NO_TAGS
-    return OurTags(
-        install=_first(tags, "bes_install"),
-        campaign_id=_number(_first(tags, "bes_campaign")),
-        recipient_id=_number(_first(tags, "bes_recipient")),
-        attempt_id=_first(tags, "bes_attempt"),
-        test_attempt_id=_first(tags, "bes_test"),
-    )
-
-
-def _first(tags: dict[str, Any], name: str) -> str | None:
-    values = _texts(tags, name)
-    return values[0][:64] if values else None
-
-
-def _number(text: str | None) -> int | None:
-    """A row id; longer digits are no id of ours and would overflow the column."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
 def _mail_addresses(mail: dict[str, Any]) -> list[str]:
-    return [bare_address(text) for text in _texts(mail, "destination")]
-
-
-def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
-    value = parent.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(parent: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    value = parent.get(name)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _text(parent: dict[str, Any], name: str) -> str:
-    """The text, without what a database cannot store (NUL, half of a surrogate pair)."""
-    value = parent.get(name)
-    if not isinstance(value, str):
-        return ""
-    return value if value.isascii() and "\0" not in value else _storable(value)
-
-
-def _texts(parent: dict[str, Any], name: str) -> list[str]:
-    value = parent.get(name)
-    if not isinstance(value, list):
-        return []
-    return [
-        item if item.isascii() and "\0" not in item else _storable(item)
-        for item in value
-        if isinstance(item, str)
-    ]
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _time(parent: dict[str, Any], name: str) -> datetime | None:
-    """An aware UTC time; SES writes ISO 8601 with Z, older material other shapes of it."""
-    text = _text(parent, name)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            moment = datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-"))
-        except ValueError:
-            return None
-    try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (OverflowError, ValueError):
-        return None
+    return [bare_address(text) for text in texts_in(mail, "destination")]

@@ -16,13 +16,13 @@ from domain.ses_events import (
     CRITICAL_KINDS,
     EventKind,
     NotAnEvent,
-    OurTags,
     SesEvent,
     Unrecognised,
     counts_towards_giving_up,
     parse_event,
     parse_text,
 )
+from domain.ses_tags import OurTags
 from domain.statuses import Fact, SuppressionReason
 
 BOUNCED = {"fact": Fact.BOUNCED, "suppress": SuppressionReason.BOUNCED}

@@ -1,0 +1,61 @@
+"""Fields of SES's JSON, read leniently: one of the wrong kind counts as absent.
+
+Texts come out without what a database cannot store, times aware and in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+
+def object_in(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object under a name, or an empty one."""
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def objects_in(parent: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects in a list; whatever else it holds is left out."""
+    value = parent.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text_in(parent: dict[str, Any], name: str) -> str:
+    """The text, without what a database cannot store (NUL, half of a surrogate pair)."""
+    value = parent.get(name)
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() and "\0" not in value else _storable(value)
+
+
+def texts_in(parent: dict[str, Any], name: str) -> list[str]:
+    """The texts in a list; whatever else it holds is left out."""
+    value = parent.get(name)
+    if not isinstance(value, list):
+        return []
+    return [
+        item if item.isascii() and "\0" not in item else _storable(item)
+        for item in value
+        if isinstance(item, str)
+    ]
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def time_in(parent: dict[str, Any], name: str) -> datetime | None:
+    """An aware UTC time; SES writes ISO 8601 with Z, older material other shapes of it."""
+    text = text_in(parent, name)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-"))
+        except ValueError:
+            return None
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (OverflowError, ValueError):
+        return None
