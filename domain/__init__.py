@@ -1,1 +1,1 @@
-"""Decisions without I/O: pure functions and frozen dataclasses; time and randomness are arguments."""
+"""Decisions without I/O: pure functions and frozen dataclasses; time and chance are arguments."""
