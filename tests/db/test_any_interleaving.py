@@ -37,6 +37,8 @@ from tests.ses_messages import MailEvents, incoming
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PEOPLE = 8
+WORKERS = st.integers(0, 1)
+ANSWERS = st.sampled_from(["accepted", "lost", "unknown", "throttled", "refused"])
 _numbers = itertools.count(1)
 
 
@@ -75,7 +77,7 @@ class Interleavings(RuleBasedStateMachine):
         self.now += timedelta(seconds=1)
         return self.now
 
-    @rule(worker=st.integers(0, 1), limit=st.integers(1, 4))
+    @rule(worker=WORKERS, limit=st.integers(1, 4))
     def claim(self, worker: int, limit: int) -> None:
         with self.sessions() as session, writing(session):
             if session.get_one(Campaign, self.campaign_id).status is not CampaignStatus.SENDING:
@@ -88,7 +90,7 @@ class Interleavings(RuleBasedStateMachine):
         assert not {row.email for row in found.rows} & self.suppressed
         self.held[worker] += [Held(row) for row in found.rows]
 
-    @rule(worker=st.integers(0, 1))
+    @rule(worker=WORKERS)
     def mark(self, worker: int) -> None:
         fresh = [held for held in self.held[worker] if not held.marked]
         with self.sessions() as session, writing(session):
@@ -97,13 +99,19 @@ class Interleavings(RuleBasedStateMachine):
             held.marked = held.row.id in marked
         self.held[worker] = [h for h in self.held[worker] if h.marked]
 
-    @rule(
-        worker=st.integers(0, 1),
-        answer=st.sampled_from(["accepted", "lost", "unknown", "throttled", "refused"]),
-    )
+    @rule(worker=WORKERS, limit=st.integers(1, 4), answers=st.lists(ANSWERS, max_size=4))
+    def turn(self, worker: int, limit: int, answers: list[str]) -> None:
+        """What a worker does in a row when nothing comes between; it may stop at any call."""
+        self.claim(worker, limit)
+        self.mark(worker)
+        for answer in answers:
+            self.call(worker, answer)
+
+    @rule(worker=WORKERS, answer=ANSWERS)
     def call(self, worker: int, answer: str) -> None:
         ready = [h for h in self.held[worker] if h.marked and not h.called]
-        assume(ready)
+        if not ready:
+            return
         held = ready[0]
         held.called = True
         if held.fenced:
@@ -144,7 +152,7 @@ class Interleavings(RuleBasedStateMachine):
             sending.record_results(session, self.reports, self.tick())
         self.reports = []
 
-    @rule(worker=st.integers(0, 1))
+    @rule(worker=WORKERS)
     def crash(self, worker: int) -> None:
         """The worker and its unwritten results are gone; so is what it held."""
         self.held[worker] = []
@@ -267,7 +275,7 @@ def test_any_interleaving_keeps_the_promises(sessions: sessionmaker[Session]) ->
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=15,
+            max_examples=25,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
