@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ from tests.postgres import PostgresMissing, PostgresServer, start_postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 _MISSING = "not on this machine: "
+#: Without the development tools a plain installation still runs everything but the browser.
+_NO_BROWSER_TOOLS = [
+    name for name in ("playwright", "axe_playwright_python") if find_spec(name) is None
+]
+collect_ignore = ["browser"] if _NO_BROWSER_TOOLS else []
 
 
 def skip_missing(part: str) -> None:
@@ -70,6 +76,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if _MISSING in text:
             reasons[text.partition(_MISSING)[2]] += 1
+    if _NO_BROWSER_TOOLS:
+        terminalreporter.section("Left out")
+        terminalreporter.line("tests/browser needs: pip install -r requirements-dev.txt")
     if not reasons:
         return
     terminalreporter.section("Could not be tested on this machine")
