@@ -1,34 +1,27 @@
 """The tables: columns, constraints and indexes. No queries and no decisions live here.
 
-Times are stored as epoch seconds (double) and read as aware UTC datetimes, so that leases and
-rates are compared by the database's own clock in one portable expression.
+The people kept between campaigns (contacts, lists, audiences) are in audience_models.py.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
-    CheckConstraint,
-    Dialect,
     Float,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
-    MetaData,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+from sqlalchemy.orm import Mapped, mapped_column
 
+import audience_models  # noqa: F401 - its tables belong to the same metadata
 from domain.statuses import (
     CampaignStatus,
     EventStatus,
@@ -38,84 +31,8 @@ from domain.statuses import (
     SuppressionReason,
     Verdict,
 )
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """An aware UTC datetime, stored as epoch seconds; refuses naive values."""
-
-    impl = Float(53)
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> float | None:
-        """Seconds since the epoch; a number passes as it is, for SQL arithmetic."""
-        if value is None or isinstance(value, int | float):
-            return value
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime reached the database: give it a time zone")
-        return float(value.timestamp())
-
-    def process_result_value(self, value: float | None, dialect: Dialect) -> datetime | None:
-        """An aware datetime in UTC."""
-        return None if value is None else datetime.fromtimestamp(value, UTC)
-
-
-class OneOf(TypeDecorator[StrEnum]):
-    """A StrEnum stored by value; the CHECK lives in the table, so values stay honest."""
-
-    impl = String(20)
-    cache_ok = True
-
-    def __init__(self, enum: type[StrEnum]) -> None:
-        super().__init__()
-        self.enum = enum
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """The plain value; a string that is no member raises ValueError."""
-        return None if value is None else self.enum(value).value
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        """The member."""
-        return None if value is None else self.enum(value)
-
-
-#: An id that is 64 bits on PostgreSQL and the rowid on SQLite.
-BigId = BigInteger().with_variant(Integer(), "sqlite")
-big_pk = Annotated[int, mapped_column(BigId, primary_key=True, autoincrement=True)]
-#: PostgreSQL orders keys by bytes, so that a prefix search is a range; SQLite does so already.
-KeyText = String(320).with_variant(String(320, collation="C"), "postgresql")
-
-_NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class Base(DeclarativeBase):
-    """Every table of the product."""
-
-    registry = registry(
-        metadata=MetaData(naming_convention=_NAMES),
-        type_annotation_map={
-            datetime: UtcTime(),
-            CampaignStatus: OneOf(CampaignStatus),
-            EventStatus: OneOf(EventStatus),
-            JobKind: OneOf(JobKind),
-            JobStatus: OneOf(JobStatus),
-            RecipientStatus: OneOf(RecipientStatus),
-            SuppressionReason: OneOf(SuppressionReason),
-            Verdict: OneOf(Verdict),
-            dict[str, Any]: JSON(),
-            list[Any]: JSON(),
-        },
-    )
-
-
-def _one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
-    values = ", ".join(f"'{member.value}'" for member in enum)
-    return CheckConstraint(f"{column} IN ({values})", name=column)
+from model_base import Base as Base
+from model_base import KeyText, big_pk, one_of
 
 
 class InstallationValue(Base):
@@ -156,7 +73,7 @@ class Campaign(Base):
     """One mail to many people: content, schedule and what it waits for."""
 
     __tablename__ = "campaigns"
-    __table_args__ = (_one_of("status", CampaignStatus), Index(None, "status", "scheduled_at"))
+    __table_args__ = (one_of("status", CampaignStatus), Index(None, "status", "scheduled_at"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -251,7 +168,7 @@ class Recipient(Base):
     __tablename__ = "recipients"
     __table_args__ = (
         UniqueConstraint("campaign_id", "address"),
-        _one_of("status", RecipientStatus),
+        one_of("status", RecipientStatus),
         # By id, not by address: a random order would cost an import a page write per row.
         Index(None, "campaign_id", "status", "id"),
         Index("ix_recipients_pending", "campaign_id", "id",
@@ -338,7 +255,7 @@ class Suppression(Base):
 
     __tablename__ = "suppressions"
     __table_args__ = (
-        _one_of("reason", SuppressionReason),
+        one_of("reason", SuppressionReason),
         Index(None, "created_at"),
         Index(None, "reason", "id"),  # counts and pages by reason
     )
@@ -372,7 +289,7 @@ class Event(Base):
 
     __tablename__ = "events"
     __table_args__ = (
-        _one_of("status", EventStatus),
+        one_of("status", EventStatus),
         Index(None, "recipient_id", "happened_at"),
         Index(None, "received_at"),
         Index("ix_events_waiting", "status", "received_at",
@@ -492,8 +409,8 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        _one_of("status", JobStatus),
-        _one_of("kind", JobKind),
+        one_of("status", JobStatus),
+        one_of("kind", JobKind),
         Index(None, "campaign_id", "id"),
         Index(None, "status", "id"),
         {"sqlite_autoincrement": True},
@@ -553,6 +470,16 @@ class RefusedRow(Base):
     value: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     cells: Mapped[list[Any]] = mapped_column(default=list)
+
+
+class ColumnChoice(Base):
+    """What a person made of the columns under one header, to suggest it for the next such file."""
+
+    __tablename__ = "column_choices"
+
+    header_key: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    choice: Mapped[dict[str, Any]]  # see services.column_choices
+    used_at: Mapped[datetime]
 
 
 class MailDomain(Base):

@@ -196,6 +196,14 @@ class JobKind(StrEnum):
     IMPORT = "import"
     VERIFY = "verify"
     TEST_MAIL = "test_mail"
+    DRY_RUN = "dry_run"  # reads and judges a file as an import would, and stores nothing of it
+
+
+class MemberStatus(StrEnum):
+    """Whether a contact of a list gets what is sent to the list."""
+
+    SUBSCRIBED = "subscribed"
+    UNSUBSCRIBED = "unsubscribed"  # by their own word; an import never brings them back
 
 
 class EventStatus(StrEnum):

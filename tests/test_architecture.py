@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNGS = {
     "config": 0, "domain": 0,
     "aws": 1,
-    "models": 2, "database": 2, "email_service": 2,
+    "model_base": 2, "audience_models": 2, "models": 2, "database": 2, "email_service": 2,
     "rate_limiter": 3, "services": 3,
     "web": 4, "commands": 4, "doors": 4, "sender": 4, "sns_handler": 4, "scheduler": 4,
     "app": 5, "run": 5, "update_db_schema": 5, "debug_email_flow": 5, "gunicorn.conf": 5,
@@ -27,6 +27,9 @@ RUNGS = {
 #: Neighbours on one rung that may be used, one way only.
 NEIGHBOURS = {
     ("config", "domain"): True,
+    ("models", "model_base"): True,
+    ("models", "audience_models"): True,
+    ("audience_models", "model_base"): True,
     ("scheduler", "sender"): True,
     ("scheduler", "doors"): True,
     ("scheduler", "sns_handler"): True,

@@ -1,0 +1,105 @@
+"""The tables of people kept between campaigns: contacts, lists, tags."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.statuses import MemberStatus
+from model_base import Base, BigId, KeyText, big_pk, one_of
+
+
+class Contact(Base):
+    """A person by address, whatever lists they are on; what campaigns send is a copy of this."""
+
+    __tablename__ = "contacts"
+    __table_args__ = (
+        Index(None, "address"),
+        Index(None, "last_mailed_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[big_pk]
+    email: Mapped[str] = mapped_column(String(320))  # as typed, domain in Punycode
+    address: Mapped[str] = mapped_column(KeyText)  # the key: see domain.addresses.address_key
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    variables: Mapped[str] = mapped_column(Text, default="{}")  # a JSON object of strings
+    import_id: Mapped[int | None] = mapped_column(BigInteger)  # the job that made it
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    # Kept by services.contact_history, some seconds behind the ledger.
+    last_mailed_at: Mapped[datetime | None]
+    last_opened_at: Mapped[datetime | None]  # by a person, not by a machine
+    last_clicked_at: Mapped[datetime | None]
+
+
+class ContactList(Base):
+    """A list that a person keeps."""
+
+    __tablename__ = "lists"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    description: Mapped[str] = mapped_column(Text, default="")
+    variables: Mapped[list[Any]] = mapped_column(default=list)  # names, in column order
+    members: Mapped[int] = mapped_column(default=0)  # subscribed ones, changed with their rows
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None] = mapped_column(String(320))
+    updated_at: Mapped[datetime]
+
+
+class ListMember(Base):
+    """A contact on a list."""
+
+    __tablename__ = "list_members"
+    __table_args__ = (
+        one_of("status", MemberStatus),
+        Index(None, "contact_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    list_id: Mapped[int] = mapped_column(
+        ForeignKey("lists.id", ondelete="CASCADE"), primary_key=True
+    )
+    contact_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True
+    )
+    status: Mapped[MemberStatus] = mapped_column(default=MemberStatus.SUBSCRIBED)
+    import_id: Mapped[int | None] = mapped_column(BigInteger)  # the job that added it
+    added_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class ListImport(Base):
+    """Which list an import job fills; a job without this row fills its campaign."""
+
+    __tablename__ = "list_imports"
+
+    job_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id", ondelete="CASCADE"), index=True)
+
+
+class Tag(Base):
+    """A word that a person puts on contacts."""
+
+    __tablename__ = "tags"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+
+
+class ContactTag(Base):
+    """A tag on a contact."""
+
+    __tablename__ = "contact_tags"
+    __table_args__ = (Index(None, "contact_id"), {"sqlite_with_rowid": False})
+
+    tag_id: Mapped[int] = mapped_column(ForeignKey("tags.id", ondelete="CASCADE"), primary_key=True)
+    contact_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True
+    )
