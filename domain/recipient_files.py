@@ -13,6 +13,7 @@ from typing import NamedTuple
 from domain.addresses import undecorated
 from domain.file_problems import FileProblem
 from domain.recipient_headers import SaidNo, address_rank, said_no, status_columns
+from domain.rejects import is_rejects, own_rows
 from domain.text_tables import TableRow
 from domain.variable_names import variable_name
 
@@ -73,6 +74,9 @@ def look(
         headers = tuple("" for _ in range(max((len(row.cells) for row in below), default=0)))
     else:
         headers = tuple(cell.strip() for cell in sample[header].cells)
+    if is_rejects(headers):
+        headers = headers[:-2]
+        below, rows = list(own_rows(below, len(headers))), own_rows(rows, len(headers))
     column = _email_column(headers, below) if email_column is None else email_column
     if column is None or not 0 <= column < max(1, len(headers)):
         raise FileProblem(_no_address_column(sample, headers))

@@ -21,6 +21,7 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from domain.rejects import LINE_HEADER, REASON_HEADER, defused
 from domain.statuses import RecipientStatus
 from models import Campaign, Job, Recipient, RefusedRow, Suppression
 from services.campaigns import NotFound, Refused
@@ -34,7 +35,6 @@ _TIMES = frozenset(name for name in COLUMNS if name.endswith("_at"))
 _CHUNK = 2_000
 #: Excel's own limits: rows on a sheet, characters in a cell.
 _SHEET_ROWS, _CELL_LENGTH = 1_048_576, 32_767
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _ROWS = cast(Table, Recipient.__table__)
 
 Row = Sequence[str]
@@ -96,15 +96,15 @@ def _refused_rows(
     sessions: sessionmaker[Session], job_id: int, headers: list[str]
 ) -> Iterator[Row]:
     width = len(headers)
-    if any(headers):
-        yield [*headers, "why refused", "line"]
+    yield [*headers, REASON_HEADER, LINE_HEADER]
     query = select(RefusedRow.line, RefusedRow.reason, RefusedRow.cells).where(
         RefusedRow.job_id == job_id
     )
     for row in _chunks(sessions, query, RefusedRow.line):
         cells = [str(cell) for cell in row.cells]
-        padding = [""] * (width - len(cells))
-        yield [*cells, *padding, row.reason, str(row.line)]
+        own, too_many = cells[:width], cells[width:]
+        padding = [""] * (width - len(own))
+        yield [*own, *padding, row.reason, str(row.line), *too_many]
 
 
 def suppression_rows(sessions: sessionmaker[Session]) -> Iterator[Row]:
@@ -163,18 +163,6 @@ FORMATS: dict[str, Callable[[Iterable[Row]], Iterator[bytes]]] = {
     "csv": csv_pieces,
     "xlsx": xlsx_pieces,
 }
-
-
-def defused(cell: str) -> str:
-    """The cell with an apostrophe in front if a spreadsheet would take it for a formula.
-
-    Plain numbers stay, telephone numbers such as `+49 170` and negative amounts too.
-    """
-    if not cell.startswith(_FORMULA_STARTS):
-        return cell
-    if cell[0] in "+-" and cell[1:2].isdigit() and set(cell[1:]) <= set("0123456789 .,()/-"):
-        return cell
-    return f"'{cell}"
 
 
 def _text_cell(sheet: Any, cell: str) -> Any:

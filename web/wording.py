@@ -14,6 +14,7 @@ from domain.statuses import (
     RecipientStatus,
     SuppressionReason,
     Verdict,
+    is_final,
 )
 
 
@@ -168,6 +169,7 @@ JOB_KIND: Mapping[JobKind, str] = {
     JobKind.IMPORT: "Importing recipients",
     JobKind.VERIFY: "Checking addresses",
     JobKind.TEST_MAIL: "Sending a test mail",
+    JobKind.DRY_RUN: "Trying an import",
 }
 
 EVENT: Mapping[EventStatus, Wording] = {
@@ -242,6 +244,20 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, Wording]] = {
     JobStatus: JOB,  # type: ignore[dict-item]
     EventStatus: EVENT,  # type: ignore[dict-item]
 }
+
+
+def row_sentence(
+    status: RecipientStatus, *, delivery_published: bool, seconds_since_sent: float
+) -> str:
+    """What a row's state means; a mail of which nothing more is heard says so."""
+    if status is RecipientStatus.SENT and not delivery_published:
+        return "SES accepted it. Delivery is not tracked in this campaign."
+    final = is_final(
+        status, delivery_published=delivery_published, seconds_since_sent=seconds_since_sent
+    )
+    if final and status in (RecipientStatus.SENT, RecipientStatus.DELAYED):
+        return "SES accepted it; no delivery report came."
+    return RECIPIENT[status].sentence
 
 
 def wording(state: StrEnum) -> Wording:

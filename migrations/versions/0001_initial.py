@@ -198,6 +198,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("address_hash", name=op.f("pk_soft_bounce_streaks")),
     )
     op.create_table(
+        "column_choices",
+        sa.Column("header_key", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("choice", sa.JSON(), nullable=False),
+        sa.Column("used_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("header_key", name=op.f("pk_column_choices")),
+    )
+    op.create_table(
         "submitted_forms",
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("location", sa.Text(), nullable=False),
@@ -320,7 +327,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float(precision=53), nullable=False),
         sa.Column("created_by", sa.String(length=320), nullable=True),
         sa.Column("finished_at", sa.Float(precision=53), nullable=True),
-        sa.CheckConstraint("kind IN ('import', 'verify', 'test_mail')", name=op.f("ck_jobs_kind")),
+        sa.CheckConstraint(
+            "kind IN ('import', 'verify', 'test_mail', 'dry_run')", name=op.f("ck_jobs_kind")
+        ),
         sa.CheckConstraint(
             "status IN ('queued', 'running', 'done', 'failed', 'stopped')",
             name=op.f("ck_jobs_status"),
