@@ -35,6 +35,7 @@ from sender.doubt_watch import DoubtWatch
 from sender.engine import SendEngine
 from sender.housekeeping import Housekeeping
 from sender.idle import IdleWatch
+from sender.tracking_watch import TrackingWatch
 from services import jobs, schema, test_mails, workers
 from sns_handler import EventApplier, SqsPoller
 
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 1.0
+_TRACKING_SECONDS = 0.25
 _ACCOUNT_SECONDS = 5.0
 _IDLE_LOOK_SECONDS = 1.0
 _JOBS_SECONDS = 1.0
@@ -78,6 +80,7 @@ class Scheduler:
         self._role = "sender" if only_sends else "scheduler"
         self._processes = processes
         self._housekeeping = Housekeeping(settings, self.sessions)
+        self._tracking = TrackingWatch(settings, self.sessions, self.clients)
         self._doubt = DoubtWatch(settings, self.sessions, self.clients, self._send_probe)
         self._threads: list[threading.Thread] = []
 
@@ -94,6 +97,7 @@ class Scheduler:
         if self._role == "sender":
             return
         self._every("housekeeping", _HOUSEKEEPING_SECONDS, self._keep_house)
+        self._every("tracking", _TRACKING_SECONDS, lambda: self._tracking.step(_now()))
         self._every("account", _ACCOUNT_SECONDS, self._read_account)
         self._every("doubt", self._doubt.every_seconds, lambda: self._doubt.step(_now()))
         poller = SqsPoller(self.settings, self.sessions, self.clients)

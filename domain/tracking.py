@@ -35,7 +35,8 @@ class TrackingFacts:
     """What is known when a campaign starts.
 
     `https_flood` None: the subscriptions could not be read. `critical_set_exists` None: could
-    not be read, which counts as missing.
+    not be read, which counts as missing. `delivery_published` is what the full set does; None,
+    where it cannot be read, counts as yes.
     """
 
     recipients: int
@@ -45,6 +46,7 @@ class TrackingFacts:
     https_flood: bool | None
     http_events_last_hour: int
     critical_set_exists: bool | None
+    delivery_published: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -64,25 +66,36 @@ def decide_tracking(choice: Tracking, facts: TrackingFacts) -> TrackingDecision:
         return TrackingDecision(
             Tracking.FULL, "", True, "No configuration set is named: SES reports no events."
         )
-    if wanted is Tracking.FULL:
-        return TrackingDecision(Tracking.FULL, facts.full_set, True, why)
     critical_set = facts.full_set + CRITICAL_SUFFIX
-    if not facts.critical_set_exists:
-        return TrackingDecision(
-            Tracking.FULL,
-            facts.full_set,
-            True,
-            f"{why} But the configuration set {critical_set} does not exist, so everything is "
-            "tracked. Make it with: flask --app app aws critical-set",
-        )
-    return TrackingDecision(Tracking.CRITICAL, critical_set, False, why)
+    if wanted is Tracking.CRITICAL and facts.critical_set_exists:
+        return TrackingDecision(Tracking.CRITICAL, critical_set, False, why)
+    if wanted is Tracking.CRITICAL:
+        why = _without(critical_set, facts)
+    delivery = facts.delivery_published is not False
+    if not delivery:
+        why += f" The configuration set {facts.full_set} publishes no deliveries, though."
+    return TrackingDecision(Tracking.FULL, facts.full_set, delivery, why)
+
+
+def _without(critical_set: str, facts: TrackingFacts) -> str:
+    """Why everything is tracked although less was wanted."""
+    wish = f"Fewer events were wanted ({_why_fewer(facts)}), but the configuration set"
+    if facts.critical_set_exists is None:
+        return f"Everything is tracked. {wish} {critical_set} could not be read from AWS."
+    return (
+        f"Everything is tracked. {wish} {critical_set} does not exist. Make it for the next "
+        "campaign: flask --app app aws critical-set"
+    )
 
 
 def _wanted(choice: Tracking, facts: TrackingFacts) -> tuple[Tracking, str]:
     if choice is Tracking.FULL:
         return Tracking.FULL, "Everything is tracked: you chose so."
     if choice is Tracking.CRITICAL:
-        return Tracking.CRITICAL, "Only what must not be missed is tracked: you chose so."
+        return Tracking.CRITICAL, (
+            "Deliveries, opens and clicks are not tracked, only what must not be missed: you "
+            "chose so."
+        )
     if facts.polls_queue and not _floods(facts):
         return Tracking.FULL, "Everything is tracked: events come through the queue."
     if facts.recipients <= facts.threshold:
@@ -90,16 +103,18 @@ def _wanted(choice: Tracking, facts: TrackingFacts) -> tuple[Tracking, str]:
             Tracking.FULL,
             f"Everything is tracked: the campaign has no more than {facts.threshold} recipients.",
         )
-    door = (
-        "an HTTPS subscription without a filter gets every event beside the queue"
-        if facts.polls_queue
-        else "events come through the webhook alone"
+    return Tracking.CRITICAL, (
+        f"Deliveries, opens and clicks are not tracked: {_why_fewer(facts)}, and the campaign "
+        f"has more than {facts.threshold} recipients."
     )
-    why = (
-        f"Deliveries, opens and clicks are not tracked: {door}, and the campaign has more than "
-        f"{facts.threshold} recipients."
-    )
-    return Tracking.CRITICAL, why
+
+
+def _why_fewer(facts: TrackingFacts) -> str:
+    if facts.polls_queue and not _floods(facts):
+        return "you chose so"
+    if facts.polls_queue:
+        return "an HTTPS subscription without a filter gets every event beside the queue"
+    return "events come through the webhook alone"
 
 
 def _floods(facts: TrackingFacts) -> bool:

@@ -93,7 +93,7 @@ class Claimer:
     ) -> list[SendingCampaign]:
         """The campaigns that may send now; the others say what they wait for."""
         now = datetime.fromtimestamp(bucket.now, UTC)
-        ready = [campaign for campaign in due if not campaign.waits(now)]
+        ready = [c for c in due if c.tracking_decided and not c.waits(now)]
         closed = [c for c in due if c.window is not None and not c.window.is_open(now)]
         spent = bucket.quota_left(self._settings.ses_quota_reserve_percent) == 0
         unsaid = [c for c in closed if c.reason_code != Wait.WINDOW]
@@ -118,11 +118,7 @@ class Claimer:
     ) -> list[SendingCampaign]:
         """Those whose mail compiles; one that does not is paused with the reason."""
         prepared = []
-        configuration_set = self._settings.ses_configuration_set
         for campaign in ready:
-            if campaign.configuration_set is None and configuration_set:
-                with writing(session):
-                    lifecycle.keep_configuration_set(session, campaign.id, configuration_set)
             try:
                 self._maker.prepare(session, campaign.id, campaign.content_version)
                 prepared.append(campaign)

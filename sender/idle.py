@@ -72,6 +72,13 @@ class IdleWatch:
                 CampaignCounters.pending > 0,
             )
         )
+        open_rows = CampaignCounters.pending + CampaignCounters.sending + CampaignCounters.in_doubt
+        ends = (
+            select(func.count())
+            .select_from(Campaign)
+            .join(CampaignCounters, CampaignCounters.campaign_id == Campaign.id)
+            .where(Campaign.status == CampaignStatus.SENDING, open_rows == 0)
+        )
         begins = select(func.count()).where(
             Campaign.status == CampaignStatus.SCHEDULED, Campaign.scheduled_at <= epoch_now()
         )
@@ -84,6 +91,7 @@ class IdleWatch:
             or due
             or session.scalar(unended)
             or session.scalar(begins)
+            or session.scalar(ends)
             or session.scalar(jobs)
             or session.scalar(events)
             or self._doubt_to_come(session, now)

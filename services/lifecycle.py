@@ -49,7 +49,7 @@ class SendingCampaign:
     window: SendWindow | None
     waiting_until: datetime | None
     reason_code: str | None
-    configuration_set: str | None
+    tracking_decided: bool  # nothing goes out before that (services.tracking)
 
     def waits(self, now: datetime) -> bool:
         """Whether the pause between two batches or a closed window holds it back now."""
@@ -65,7 +65,7 @@ def sending_campaigns(session: Session, *, with_pending: bool = True) -> list[Se
     query = select(
         c.id, c.content_version, c.send_undeliverable, c.cap_per_second, c.batch_size,
         c.batch_pause_seconds, c.batch_left, c.window_days, c.window_start, c.window_end,
-        c.window_zone, c.waiting_until, c.reason_code, c.configuration_set,
+        c.window_zone, c.waiting_until, c.reason_code, c.tracking_in_force,
     ).where(c.status == CampaignStatus.SENDING)  # fmt: skip
     if with_pending:
         pending = select(Recipient.id).where(
@@ -88,17 +88,7 @@ def _sending_campaign(row: Any) -> SendingCampaign:
         window=window,
         waiting_until=row.waiting_until,
         reason_code=row.reason_code,
-        configuration_set=row.configuration_set,
-    )
-
-
-def keep_configuration_set(session: Session, campaign_id: int, name: str) -> None:
-    """Record what a campaign is sent with, once: its doubt is judged by that set for ever."""
-    c = _CAMPAIGNS.c
-    session.execute(
-        update(_CAMPAIGNS)
-        .where(c.id == campaign_id, c.configuration_set.is_(None))
-        .values(configuration_set=name)
+        tracking_decided=row.tracking_in_force is not None,
     )
 
 

@@ -42,6 +42,7 @@ def add_campaign(
         "launched_at": LONG_AGO,
         "variables": ["name"],
         "configuration_set": "bes",
+        "tracking_in_force": "full",
     }
     campaign = Campaign(**(values | columns))
     session.add(campaign)

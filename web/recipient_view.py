@@ -14,9 +14,10 @@ from models import Campaign, Recipient
 from services import doubt
 from services.recipient_list import find_recipient, recipient_page
 from services.recipient_timeline import Moment, timeline
+from web.context import now
 from web.database import session
 from web.formatting import number
-from web.wording import BAR_ORDER
+from web.wording import BAR_ORDER, row_sentence
 
 #: States that a person asks about first; the others wait behind "More states".
 _FIRST = (
@@ -43,6 +44,14 @@ class People:
     words: str
     newer: str | None
     older: str | None
+    delivery_published: bool
+
+    def sentence_of(self, row: Recipient) -> str:
+        """What the state of a row means in this campaign."""
+        since = (now() - row.sent_at).total_seconds() if row.sent_at else 0.0
+        return row_sentence(
+            row.status, delivery_published=self.delivery_published, seconds_since_sent=since
+        )
 
     def address_of(self, status: str) -> str:
         """The list filtered to a state; '' for all."""
@@ -118,6 +127,7 @@ def people_of(campaign: Campaign, counters: Mapping[str, int]) -> People:
         words=_words(len(page.rows), query, counters[chosen.value if chosen else "total"]),
         newer=_address(campaign.id, **view, before=str(newer)) if newer else None,
         older=_address(campaign.id, **view, after=str(older)) if older else None,
+        delivery_published=campaign.delivery_published,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.refusal_kinds import RefusalKind
 from domain.statuses import (
     CampaignStatus,
     EventStatus,
@@ -170,6 +171,20 @@ JOB_KIND: Mapping[JobKind, str] = {
     JobKind.VERIFY: "Checking addresses",
     JobKind.TEST_MAIL: "Sending a test mail",
     JobKind.DRY_RUN: "Trying an import",
+}
+
+REFUSAL: Mapping[RefusalKind, str] = {
+    RefusalKind.EMPTY: "Empty",
+    RefusalKind.NO_AT: "No @",
+    RefusalKind.SEVERAL: "Several in one cell",
+    RefusalKind.TWO_AT: "Two @",
+    RefusalKind.AROUND: "Something around it",
+    RefusalKind.SPACE: "A space inside",
+    RefusalKind.DOTS: "Two dots",
+    RefusalKind.LETTERS: "Letters SES cannot take",
+    RefusalKind.DOMAIN: "Domain not possible",
+    RefusalKind.BROKEN_ROW: "Row is broken",
+    RefusalKind.OTHER: "Not an address",
 }
 
 EVENT: Mapping[EventStatus, Wording] = {

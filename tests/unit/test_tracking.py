@@ -49,11 +49,24 @@ def test_unreadable_subscriptions_are_judged_by_what_came_through_the_webhook(ev
     assert decide_tracking(Tracking.AUTO, facts).level == level
 
 
-@pytest.mark.parametrize("exists", [False, None])
-def test_without_the_critical_set_the_full_one_is_used_and_the_reason_says_so(exists):
-    decision = decide_tracking(Tracking.AUTO, replace(WEBHOOK, critical_set_exists=exists))
+@pytest.mark.parametrize(
+    ("exists", "words"), [(False, "aws critical-set"), (None, "could not be read")]
+)
+@pytest.mark.parametrize("choice", [Tracking.AUTO, Tracking.CRITICAL])
+def test_without_the_critical_set_the_full_one_is_used_and_the_reason_says_so(
+    exists, words, choice
+):
+    decision = decide_tracking(choice, replace(WEBHOOK, critical_set_exists=exists))
     assert (decision.level, decision.configuration_set) == ("full", "bes")
-    assert "aws critical-set" in decision.reason
+    assert words in decision.reason
+
+
+@pytest.mark.parametrize(("published", "expected"), [(True, True), (None, True), (False, False)])
+def test_a_full_set_without_deliveries_makes_no_promise_of_them(published, expected):
+    decision = decide_tracking(Tracking.AUTO, replace(QUEUE, delivery_published=published))
+    assert decision.level == "full"
+    assert decision.delivery_published is expected
+    assert ("no deliveries" in decision.reason) is not expected
 
 
 def test_a_persons_choice_wins_over_what_is_known():

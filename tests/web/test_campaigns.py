@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
@@ -124,6 +124,56 @@ def test_figures_of_the_page_are_those_of_the_ledger(logged_in: FlaskClient, mak
     assert legend == ["Delivered1,200", "Bounced4", "Skipped7", "Pending30"]
     done = words(document.xpath("//section[@aria-label='Progress']//div[@class='big']")[0])
     assert done == "1,211 of 1,241 recipients done, 97.6%"
+
+
+def test_critical_campaign_says_that_delivery_is_not_tracked_and_never_zero_percent(
+    app: Flask, logged_in: FlaskClient, make: Make, now: datetime
+) -> None:
+    critical = {
+        "tracking_in_force": "critical",
+        "tracking_reason": "Events come through the webhook alone.",
+        "delivery_published": False,
+    }
+    campaign_id = make(status=CampaignStatus.SENT, finished_at=now, **critical)
+    with app.app_context(), writing(db.session()):
+        campaign = db.session.get_one(Campaign, campaign_id)
+        add_recipients(db.session(), campaign, ["ada@example.com"], now, facts=SENT, sent_at=now)
+    text = main_words(logged_in.get(f"/campaigns/{campaign_id}"))
+    assert "Critical events only, delivery not tracked." in text
+    assert "Events come through the webhook alone." in text
+    assert "Opened by peoplenot tracked" in text
+    assert "Delivery is not tracked in this campaign." in text
+    for address in ("/", "/campaigns/"):
+        row = page(logged_in.get(address)).xpath("//main//table//tbody/tr")[0]
+        cells = [words(cell) for cell in row.xpath("./td")]
+        assert "not tracked" in cells
+        delivered = cells[3 if address == "/" else 4]
+        assert delivered == "not tracked"
+
+
+def test_page_says_the_level_in_force_and_why(logged_in: FlaskClient, make: Make) -> None:
+    begun = make({"delivered": 1}, status=CampaignStatus.SENDING)
+    assert "Tracking not decided yet." in main_words(logged_in.get(f"/campaigns/{begun}"))
+    full = {"tracking_in_force": "full", "tracking_reason": "Events come through the queue."}
+    decided = make({"delivered": 1}, status=CampaignStatus.SENDING, **full)
+    text = main_words(logged_in.get(f"/campaigns/{decided}"))
+    assert "Full tracking. Events come through the queue." in text
+    assert "not tracked" not in text
+    draft = make({"pending": 1}, tracking="critical")
+    assert "Critical events only" in main_words(logged_in.get(f"/campaigns/{draft}"))
+
+
+@pytest.mark.parametrize(("hours", "silent"), [(1, False), (25, True)])
+def test_mail_without_a_report_for_a_day_says_so(
+    app: Flask, logged_in: FlaskClient, make: Make, hours: int, silent: bool
+) -> None:
+    campaign_id = make(status=CampaignStatus.SENT)
+    at = datetime.now(UTC) - timedelta(hours=hours)
+    with app.app_context(), writing(db.session()):
+        campaign = db.session.get_one(Campaign, campaign_id)
+        add_recipients(db.session(), campaign, ["ada@example.com"], at, facts=SENT, sent_at=at)
+    text = main_words(logged_in.get(f"/campaigns/{campaign_id}"))
+    assert ("no delivery report came" in text) is silent
 
 
 def test_first_paint_and_refresh_are_the_same_fragment(logged_in: FlaskClient, make: Make) -> None:
