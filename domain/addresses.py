@@ -25,9 +25,10 @@ _AROUND = _EDGE + ",;:|.'\"`´<>()[]{}“”„«»‘’"
 _ATOM = r"[A-Za-z0-9_!#$%&'*+\-/=?^`{|}~]"
 _LABEL = r"(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 #: Plain addresses that email-validator accepts, a tenth of its time; the rest it judges itself.
+#: A quotation mark or bracket in front is rather a sign around the address than part of it.
 #: RFC 5321 4.5.3.1: 64 before the @, 254 in all. `??--` labels (Punycode among them) are not plain.
 _PLAIN = re.compile(
-    rf"(?=.{{3,254}}\Z)({_ATOM}+(?:\.{_ATOM}+)*)@((?:{_LABEL}\.)+(?!..--)"
+    rf"(?=.{{3,254}}\Z)(?!['`{{|}}])({_ATOM}+(?:\.{_ATOM}+)*)@((?:{_LABEL}\.)+(?!..--)"
     r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,61})?[A-Za-z])\Z"
 )
 _RESERVED = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)

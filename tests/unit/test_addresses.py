@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.addresses import (
@@ -37,6 +37,7 @@ _TEXTS = st.one_of(
 
 @settings(max_examples=600, deadline=None)
 @given(_TEXTS)
+@example("'0@0.A")
 def test_the_fast_path_and_email_validator_agree(text: str) -> None:
     fast, slow = check_syntax(text), check_by_the_book(undecorated(text))
     assert isinstance(fast, AddressProblem) == isinstance(slow, AddressProblem)
