@@ -21,14 +21,15 @@ _EDGE = "".join(
 )  # fmt: skip
 #: Signs that may stand around an address; taken off only to offer the mend.
 _AROUND = _EDGE + ",;:|.'\"`´<>()[]{}“”„«»‘’"
+#: Of these, an address may begin with an apostrophe, a brace and the like (RFC 5321 atext).
+_BEFORE = "".join(sign for sign in _AROUND if sign not in "'`{|}")
 
 _ATOM = r"[A-Za-z0-9_!#$%&'*+\-/=?^`{|}~]"
 _LABEL = r"(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 #: Plain addresses that email-validator accepts, a tenth of its time; the rest it judges itself.
-#: A quotation mark or bracket in front is rather a sign around the address than part of it.
 #: RFC 5321 4.5.3.1: 64 before the @, 254 in all. `??--` labels (Punycode among them) are not plain.
 _PLAIN = re.compile(
-    rf"(?=.{{3,254}}\Z)(?!['`{{|}}])({_ATOM}+(?:\.{_ATOM}+)*)@((?:{_LABEL}\.)+(?!..--)"
+    rf"(?=.{{3,254}}\Z)({_ATOM}+(?:\.{_ATOM}+)*)@((?:{_LABEL}\.)+(?!..--)"
     r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,61})?[A-Za-z])\Z"
 )
 _RESERVED = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
@@ -155,7 +156,7 @@ def _fault_around(text: str) -> AddressProblem | None:
         return AddressProblem("There is more than one @ in it.")
     if _NAMED.fullmatch(text) and _mend(text):
         return AddressProblem("There is more than an address in this cell.", _mend(text))
-    if text != text.strip(_AROUND) and (mend := _mend(text)):
+    if text != text.lstrip(_BEFORE).rstrip(_AROUND) and (mend := _mend(text)):
         return AddressProblem("There is a sign around the address that is not part of it.", mend)
     return None
 
