@@ -17,6 +17,8 @@ BLUEPRINTS = (
     "web.campaign_actions",
     "web.editor",
     "web.previews",
+    "web.lists",
+    "web.contacts",
     "web.suppressions",
     "web.notifications",
     "web.diagnostics",
@@ -25,6 +27,7 @@ BLUEPRINTS = (
     "web.exports",
     "web.verification",
     "web.imports",
+    "web.import_steps",
 )
 
 
@@ -37,7 +40,7 @@ class RowId(IntegerConverter):
 
 def init_app(app: Flask) -> None:
     """Give an application (with its wiring present) the whole web side: session, guard, pages."""
-    from web import context, database, errors, icons, security
+    from web import context, database, errors, icons, live, security
 
     app.config.setdefault("BOOTSTRAP_SERVE_LOCAL", True)
     app.url_map.converters["int"] = RowId
@@ -46,6 +49,7 @@ def init_app(app: Flask) -> None:
     security.init_app(app)
     context.init_app(app)
     icons.init_app(app)
+    live.init_app(app)
     errors.init_app(app)
     for name in BLUEPRINTS:
         app.register_blueprint(import_module(name).blueprint)

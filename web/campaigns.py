@@ -15,7 +15,7 @@ from services.lifecycle import THE_PRODUCT
 from web.context import now
 from web.database import session, settings
 from web.formatting import clock, day, number, zone_or_utc
-from web.live import live_response
+from web.live import shared_fragment
 from web.recipient_view import opened_of, people_of, view_of_address
 from web.wording import BAR_ORDER, RECIPIENT
 
@@ -51,8 +51,12 @@ def index() -> str:
 @blueprint.get("/live")
 def index_live() -> Response:
     """The rows of the list again."""
-    page = _list()
-    return live_response(render_template("campaigns/_list.html", **page), page["next_in"])
+
+    def make() -> tuple[str, int]:
+        page = _list()
+        return render_template("campaigns/_list.html", **page), page["next_in"]
+
+    return shared_fragment(make)
 
 
 def _list() -> dict[str, Any]:
@@ -96,8 +100,12 @@ def show(campaign_id: int) -> str:
 @blueprint.get("/<int:campaign_id>/live")
 def live(campaign_id: int) -> Response:
     """The same page's live part, for the same filter and the same opened recipient."""
-    page = page_of(campaign_id)
-    return live_response(render_template("campaigns/_live.html", **page), page["next_in"])
+
+    def make() -> tuple[str, int]:
+        page = page_of(campaign_id)
+        return render_template("campaigns/_live.html", **page), page["next_in"]
+
+    return shared_fragment(make)
 
 
 def page_of(campaign_id: int) -> dict[str, Any]:

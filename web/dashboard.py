@@ -16,7 +16,7 @@ from web import attention
 from web.campaigns import Progress, bar_counts, progress_of
 from web.context import now
 from web.database import session, settings
-from web.live import live_response
+from web.live import shared_fragment
 
 blueprint = Blueprint("dashboard", __name__)
 _FINISHED = (CampaignStatus.SENT, CampaignStatus.CANCELLED)
@@ -45,8 +45,12 @@ def index() -> str:
 @blueprint.get("/live")
 def live() -> Response:
     """The same figures again."""
-    page = _page()
-    return live_response(render_template("dashboard/_live.html", **page), page["next_in"])
+
+    def make() -> tuple[str, int]:
+        page = _page()
+        return render_template("dashboard/_live.html", **page), page["next_in"]
+
+    return shared_fragment(make)
 
 
 def _page() -> dict[str, Any]:

@@ -2,14 +2,63 @@
 
 from __future__ import annotations
 
-from flask import Response, request
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Flask, Response, current_app, request
+
+from web.context import zone
+
+#: A fragment is shown again to whoever asks for the same within this time (seconds): many open
+#: pages of a campaign cost hardly more than one.
+KEPT_SECONDS = 1.0
+_MOST_KEPT = 200
 
 
-def live_response(html: str, next_in: int) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    html: str
+    etag: str
+    next_in: int
+    until: float
+
+
+def init_app(app: Flask) -> None:
+    """Give an application its memory of fragments."""
+    app.config.setdefault("LIVE_KEPT_SECONDS", KEPT_SECONDS)
+    app.extensions["bes_fragments"] = {}
+
+
+def shared_fragment(make: Callable[[], tuple[str, int]]) -> Response:
+    """The fragment that this address stands for, made anew unless it just was.
+
+    `make` gives the HTML and the seconds until the page should ask again. The HTML may depend on
+    nothing but the address, the viewer's zone and the database: everybody signed in may see it.
+    """
+    kept: dict[tuple[str, str], _Kept] = current_app.extensions["bes_fragments"]
+    key = (request.full_path, zone().key)
+    found = kept.get(key)
+    if found is None or time.monotonic() >= found.until:
+        html, next_in = make()
+        until = time.monotonic() + current_app.config["LIVE_KEPT_SECONDS"]
+        response = live_response(html, next_in)
+        etag, _ = response.get_etag()
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[key] = _Kept(html, etag or "", next_in, until)
+        return response
+    return live_response(found.html, found.next_in, found.etag)
+
+
+def live_response(html: str, next_in: int, etag: str | None = None) -> Response:
     """A fragment with an ETag; `next_in` seconds until the page should ask again, 0 = never."""
     response = Response(html, mimetype="text/html")
     response.headers["X-Next-In"] = str(next_in)
     response.headers["Cache-Control"] = "no-cache, private"
-    response.add_etag()
+    if etag:
+        response.set_etag(etag)
+    else:
+        response.add_etag()
     response.make_conditional(request)
     return response

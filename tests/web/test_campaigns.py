@@ -186,6 +186,24 @@ def test_first_paint_and_refresh_are_the_same_fragment(logged_in: FlaskClient, m
     assert words(part) == words(whole)
 
 
+def test_many_pages_of_a_campaign_share_a_fragment_for_a_moment(
+    app: Flask, logged_in: FlaskClient, make: Make
+) -> None:
+    campaign_id = make({"delivered": 2}, status=CampaignStatus.SENDING)
+    address = f"/campaigns/{campaign_id}/live"
+    app.config["LIVE_KEPT_SECONDS"] = 60
+    first = logged_in.get(address)
+    with app.app_context(), writing(db.session()):
+        db.session.get_one(Campaign, campaign_id).name = "Another name"
+    again = logged_in.get(address)
+    assert (again.data, again.headers["ETag"]) == (first.data, first.headers["ETag"])
+    assert again.headers["X-Next-In"] == first.headers["X-Next-In"]
+    etag = {"If-None-Match": first.headers["ETag"]}
+    assert logged_in.get(address, headers=etag).status_code == 304
+    assert "Another name" in words(page(logged_in.get(f"{address}?state=delivered")))
+    assert app.test_client().get(address, headers={"X-Live": "1"}).status_code == 401
+
+
 def test_unchanged_fragment_is_answered_304_and_a_change_is_seen(
     app: Flask, logged_in: FlaskClient, make: Make, now: datetime
 ) -> None:
