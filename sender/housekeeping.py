@@ -12,7 +12,7 @@ from config import Settings
 from database import writing
 from domain.statuses import CampaignStatus
 from models import Campaign, CampaignCounters
-from services import claims, guard, lifecycle, uploads
+from services import claims, contact_history, guard, lifecycle, uploads
 from services.campaigns import cancel_pending
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ class Housekeeping:
                 uploads.forget_before(session, now - _UPLOAD_KEPT)
             self._sweep(session, now)
             self._turn_cancelled(session, now)
+            with writing(session):
+                contact_history.carry_over(session, now, _STEP_ROWS)
             with writing(session):
                 for campaign_id in guard.check(session, self._settings, now):
                     logger.warning("campaign=%s paused by the guard", campaign_id)

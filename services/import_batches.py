@@ -78,7 +78,7 @@ class Candidate(NamedTuple):
     address: str
     address_hash: bytes
     variables: str
-    line: int
+    line: int | None
     skip: Skip | None
 
 
@@ -117,8 +117,8 @@ class Counts:
 class Target:
     """Where the rows of one import go."""
 
-    campaign_id: int
-    job_id: int
+    campaign_id: int | None  # None: into a list
+    job_id: int | None  # None: no import, but a copy of people who are kept
     filename: str
     secret: bytes
 
@@ -170,7 +170,7 @@ def _refused(row: RecipientRow, target: Target, reason: str) -> dict[str, Any]:
 def write(session: Session, batch: Batch, target: Target, now: datetime) -> Counts:
     """Write a batch and the campaign's counters; call it last in the transaction."""
     counts = Counts(rows=batch.rows, refused_total=len(batch.refused))
-    candidates = _with_suppressions(session, batch.candidates)
+    candidates = with_suppressions(session, batch.candidates)
     for skip, run in groupby(candidates, key=lambda candidate: candidate.skip):
         group = list(run)
         inserted = _insert(session, group, skip, target, now)
@@ -179,9 +179,7 @@ def write(session: Session, batch: Batch, target: Target, now: datetime) -> Coun
             counts.added += inserted
         else:
             counts.suppressed += inserted
-    if batch.said_no:
-        in_order = sorted(batch.said_no, key=lambda one: one["address_hash"])  # no deadlocks
-        session.execute(insert_new(session), [{**one, "created_at": now} for one in in_order])
+    write_said_no(session, batch, now)
     if batch.refused:
         session.execute(insert(RefusedRow), batch.refused)
     stored = counts.added + counts.suppressed
@@ -190,14 +188,22 @@ def write(session: Session, batch: Batch, target: Target, now: datetime) -> Coun
         RecipientStatus.PENDING.value: counts.added,
         RecipientStatus.SKIPPED.value: counts.suppressed,
     }
-    ledger.add_counters(session, {target.campaign_id: changes})
+    if target.campaign_id is not None:
+        ledger.add_counters(session, {target.campaign_id: changes})
     return counts
+
+
+def write_said_no(session: Session, batch: Batch, now: datetime) -> None:
+    """Suppress whom the file itself calls unsubscribed, bounced or the like."""
+    if batch.said_no:
+        in_order = sorted(batch.said_no, key=lambda one: one["address_hash"])  # no deadlocks
+        session.execute(insert_new(session), [{**one, "created_at": now} for one in in_order])
 
 
 _ANY_SUPPRESSED = select(Suppression.id).limit(1)
 
 
-def _with_suppressions(session: Session, candidates: list[Candidate]) -> Iterator[Candidate]:
+def with_suppressions(session: Session, candidates: list[Candidate]) -> Iterator[Candidate]:
     """The candidates in order, those on the suppression list with that as the reason."""
     if not candidates or session.scalar(_ANY_SUPPRESSED) is None:
         return iter(candidates)

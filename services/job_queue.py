@@ -54,7 +54,7 @@ def enqueue(
 def start_here(
     session: Session,
     kind: JobKind,
-    campaign_id: int,
+    campaign_id: int | None,
     parameters: dict[str, Any],
     by: str | None,
     worker: str,

@@ -37,6 +37,8 @@ __all__ = ["Dependencies", "JobLost", "claim_job", "enqueue", "request_stop", "r
 logger = logging.getLogger(__name__)
 
 _INTERRUPTED = (
+from services.list_imports import do_job as do_list_import
+from services.list_imports import list_of_job
     "The command that did this was interrupted; what it had added was taken out again. Run it anew."
 )
 _BROKEN = "This failed for a reason of the program's own ({error}). The log has the details."
@@ -80,7 +82,13 @@ def _do(
 ) -> None:
     with sessions() as session:
         job = session.get_one(Job, job_id)
-    if job.kind is JobKind.IMPORT:
+        list_id = list_of_job(session, job_id)
+    if list_id is not None:
+        run = recipients.ImportRun(
+            sessions, job_id, worker, dependencies.clock, should_stop=dependencies.should_stop
+        )
+        do_list_import(run, job, list_id)
+    elif job.kind is JobKind.IMPORT:
         _import(sessions, job, worker, dependencies)
     elif job.kind is JobKind.VERIFY and job.campaign_id is not None:
         verification.VerificationRun(

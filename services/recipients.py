@@ -19,18 +19,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from database import bulk_session, checkpoint, is_sqlite, writing
 from domain.file_problems import FileProblem
 from domain.recipient_files import Layout, RecipientRow, look, recipient_rows, renamed
-from domain.statuses import CampaignStatus, JobKind, JobStatus, RecipientStatus
+from domain.rejects import titles
+from domain.statuses import JobKind, JobStatus, RecipientStatus
 from domain.text_tables import TableRow, TextFormat, detect_format, read_rows
-from models import Campaign, Job, Recipient, RefusedRow, Suppression
+from models import Job, Recipient, RefusedRow, Suppression
 from services import import_batches, job_queue, ledger
 from services.campaigns import NotFound, Refused
 from services.import_batches import Counts, Target
+from services.import_places import CampaignPlace, Place, importable
 from services.installation import address_key_secret
 from services.spreadsheets import Workbook, convert, is_workbook, numbered_rows
 
@@ -46,7 +48,6 @@ _STEP_ON_POSTGRES = 2_000
 _CHECKPOINT_EVERY = 100
 _SHOWN_REFUSED = 1_000
 _UNDO_STEP = 500
-_IMPORTABLE = (CampaignStatus.DRAFT, CampaignStatus.SCHEDULED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ class ImportOptions:
         known = {name: parameters.get(name) for name in cls.__slots__ if name != "names"}
         names = {int(at): name for at, name in (parameters.get("names") or {}).items()}
         return cls(**known, names=names)
+
+    def as_parameters(self) -> dict[str, Any]:
+        """For a job's JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ def import_file(
     """
     worker = f"import:{os.getpid()}"
     with sessions() as session, writing(session):
-        _importable(session, campaign_id)
+        importable(session, campaign_id)
         parameters = {"filename": filename}
         job_id = job_queue.start_here(
             session, JobKind.IMPORT, campaign_id, parameters, by, worker, clock()
@@ -171,16 +176,18 @@ class ImportRun:
     should_stop: Callable[[], bool] = lambda: False
 
     def do(
-        self, campaign_id: int, path: Path, filename: str, options: ImportOptions
+        self, place: Place | int, path: Path, filename: str, options: ImportOptions
     ) -> ImportReport:
         """Import the file; the job ends as done, stopped or failed, and the report is returned.
 
         Raises Refused for what a person must change, JobLost if another worker has the job.
         """
+        if isinstance(place, int):
+            place = CampaignPlace(place)
         try:
             with open_table(path, options) as table:
-                self._begin(campaign_id, table)
-                stopped = self._copy(campaign_id, filename, table)
+                self._begin(place, table)
+                stopped = self._copy(place, filename, table)
         except NotFound:
             raise  # deleted meanwhile, and the job with it
         except (FileProblem, Refused) as problem:
@@ -191,38 +198,34 @@ class ImportRun:
         status = JobStatus.STOPPED if stopped else JobStatus.DONE
         with self.sessions() as session, writing(session):
             job_queue.finish(session, self.job_id, self.worker, status, self.clock())
-        logger.info("import %d of campaign %d: %s", self.job_id, campaign_id, status.value)
+        logger.info("import %d: %s", self.job_id, status.value)
         with self.sessions() as session:
             return report(session, self.job_id)
 
-    def _begin(self, campaign_id: int, table: OpenTable) -> None:
-        """Note what the file holds, and the campaign's new variables; kept when resumed."""
+    def _begin(self, place: Place, table: OpenTable) -> None:
+        """Note what the file holds, and the new variables; kept when resumed."""
         names = table.layout.variable_names
         with self.sessions() as session, writing(session):
-            _importable(session, campaign_id)
-            campaign = session.get_one(Campaign, campaign_id)
-            new = [name for name in names if name not in campaign.variables]
-            if new:
-                campaign.variables = [*campaign.variables, *new]
+            place.hold(session)
+            place.take_variables(session, names)
             job = session.get_one(Job, self.job_id)
-            session.flush()
             if job.result is None:
                 highest = session.scalar(select(func.max(Recipient.id))) or 0
                 found = {
                     **asdict(Counts()),
                     "columns": names,
-                    "headers": list(table.layout.headers),
+                    "headers": titles(table.layout.headers, table.layout.email_column),
                     "after_id": highest,
                 }
                 job_queue.keep(session, self.job_id, self.worker, result=found, total=table.lines)
 
-    def _copy(self, campaign_id: int, filename: str, table: OpenTable) -> bool:
+    def _copy(self, place: Place, filename: str, table: OpenTable) -> bool:
         """Write all rows in steps; True if it was stopped."""
         rows = recipient_rows(table.rows, table.layout)
         with bulk_session(self.sessions) as session:
             job = session.get_one(Job, self.job_id)
             result, total = dict(job.result or {}), job.total
-            target = Target(campaign_id, self.job_id, filename, address_key_secret(session))
+            target = Target(place.campaign_id, self.job_id, filename, address_key_secret(session))
             session.rollback()
             counts = Counts(**{name: result[name] for name in asdict(Counts())})
             _skip(rows, counts.rows)
@@ -232,8 +235,8 @@ class ImportRun:
                 batch = import_batches.prepare(chunk, target)
                 with writing(session):
                     began = time.perf_counter(), time.thread_time()
-                    _importable(session, campaign_id)
-                    counts = counts.plus(import_batches.write(session, batch, target, self.clock()))
+                    place.hold(session)
+                    counts = counts.plus(place.write(session, batch, target, self.clock()))
                     stop = job_queue.keep(
                         session,
                         self.job_id,
@@ -293,15 +296,20 @@ def undo_import(sessions: sessionmaker[Session], job_id: int, now: datetime) -> 
             raise Refused(f"There is no import {job_id}.")
         if job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
             raise Refused("This import is still running: stop it first.")
-        _importable(session, job.campaign_id)
+        importable(session, job.campaign_id)
     removed = undo_rows(sessions, job_id)
     with sessions() as session, writing(session):
-        job = session.get_one(Job, job_id)
-        job.status = JobStatus.STOPPED
-        job.error = f"Undone: {removed:,} recipients were taken out again."
-        job.result = {**(job.result or {}), **asdict(Counts()), "undone": removed}
-        job.finished_at = now
+        note_undone(session, job_id, removed, now)
     return removed
+
+
+def note_undone(session: Session, job_id: int, removed: int, now: datetime) -> None:
+    """Say with the job that what it had added is gone again."""
+    job = session.get_one(Job, job_id)
+    job.status = JobStatus.STOPPED
+    job.error = f"Undone: {removed:,} people were taken out again."
+    job.result = {**(job.result or {}), **asdict(Counts()), "undone": removed}
+    job.finished_at = now
 
 
 def undo_rows(sessions: sessionmaker[Session], job_id: int) -> int:
@@ -315,7 +323,7 @@ def undo_rows(sessions: sessionmaker[Session], job_id: int) -> int:
             return 0
         while True:
             with writing(session):
-                _importable(session, campaign_id)
+                importable(session, campaign_id)
                 last, gone = _undo_step(session, campaign_id, job_id, after)
             removed += gone
             if last is None:
@@ -353,26 +361,6 @@ def _undo_step(
         },
     )
     return rows[-1].id, len(ours)
-
-
-_STATUS = (
-    select(Campaign.status).where(Campaign.id == bindparam("b_id")).with_for_update(key_share=True)
-)
-
-
-def _importable(session: Session, campaign_id: int) -> None:
-    """Hold the campaign still for this transaction; raises Refused once it was launched.
-
-    Steps of two imports into one campaign follow each other, so that they never deadlock.
-    """
-    status = session.scalar(_STATUS, {"b_id": campaign_id})
-    if status is None:
-        raise NotFound(f"There is no campaign {campaign_id}.")
-    if status not in _IMPORTABLE:
-        raise Refused(
-            f"This campaign is {status.value}: recipients can only be added before it "
-            "is launched. Make a copy of it for new ones."
-        )
 
 
 def _next_size(size: int, seconds: float) -> int:

@@ -53,7 +53,7 @@ def suppress(
     a lesser reason, since a person's own word is not undone by a delivery or by hand.
     """
     key = None if isinstance(address, bytes) else address_key(address)
-    hashed = address if isinstance(address, bytes) else _hash(session, address)
+    hashed = address if isinstance(address, bytes) else hash_of(session, address)
     values = {
         "address_hash": hashed,
         "address": key,
@@ -99,7 +99,7 @@ _WEIGHT = {
 def unsuppress(session: Session, address: str) -> bool:
     """Take an address off the list, as a person decided; False if it was not on it."""
     removed = session.execute(
-        delete(Suppression).where(Suppression.address_hash == _hash(session, address))
+        delete(Suppression).where(Suppression.address_hash == hash_of(session, address))
     )
     return bool(getattr(removed, "rowcount", 0))
 
@@ -115,7 +115,7 @@ def withdraw(session: Session, hashed: bytes, reason: SuppressionReason) -> bool
 def find(session: Session, address: str) -> Suppression | None:
     """The suppression of an address, or None."""
     return session.scalars(
-        select(Suppression).where(Suppression.address_hash == _hash(session, address))
+        select(Suppression).where(Suppression.address_hash == hash_of(session, address))
     ).one_or_none()
 
 
@@ -183,11 +183,12 @@ def _matches(session: Session, text: str) -> ColumnElement[bool]:
         return Suppression.address.endswith(text, autoescape=True)
     starts = prefix_range(Suppression.address, text)
     if "@" in text:
-        return or_(starts, Suppression.address_hash == _hash(session, text))
+        return or_(starts, Suppression.address_hash == hash_of(session, text))
     return starts
 
 
-def _hash(session: Session, address: str) -> bytes:
+def hash_of(session: Session, address: str) -> bytes:
+    """The keyed hash of an address, spelt in any way."""
     return address_hash(address_key_secret(session), address)
 
 

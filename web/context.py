@@ -56,6 +56,7 @@ NAVIGATION: tuple[tuple[str, tuple[NavEntry, ...]], ...] = (
                 ),
             ),
             NavEntry("Suppression list", "suppressions.index", "person-x", ("suppressions",)),
+            NavEntry("Lists", "lists.index", "people", ("lists", "contacts")),
         ),
     ),
     (

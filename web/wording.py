@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.refusal_kinds import RefusalKind
+from domain.refusal_kinds import RefusalKind, kind_of
 from domain.statuses import (
     CampaignStatus,
     EventStatus,
     JobKind,
     JobStatus,
+    MemberStatus,
     RecipientStatus,
     SuppressionReason,
     Verdict,
@@ -158,6 +159,15 @@ SUPPRESSION: Mapping[SuppressionReason, Wording] = {
     ),
 }  # fmt: skip
 
+MEMBER: Mapping[MemberStatus, Wording] = {
+    MemberStatus.SUBSCRIBED: Wording(
+        "Subscribed", "person-check", "st-delivered", "Gets what is sent to the list."
+    ),
+    MemberStatus.UNSUBSCRIBED: Wording(
+        "Unsubscribed", "person-dash", "st-skipped", "Asked for no more mail of this list."
+    ),
+}
+
 JOB: Mapping[JobStatus, Wording] = {
     JobStatus.QUEUED: Wording("Waiting", "clock", "st-pending", "Waits for a scheduler."),
     JobStatus.RUNNING: Wording("Running", "arrow-repeat", "st-sending", "Is being done now."),
@@ -186,6 +196,18 @@ REFUSAL: Mapping[RefusalKind, str] = {
     RefusalKind.BROKEN_ROW: "Row is broken",
     RefusalKind.OTHER: "Not an address",
 }
+_ADVICE: Mapping[RefusalKind, str] = {
+    RefusalKind.EMPTY: "Fill it in, or leave the row out.",
+    RefusalKind.SEVERAL: "Put each on a row of its own.",
+    RefusalKind.LETTERS: "Ask for another address.",
+    RefusalKind.BROKEN_ROW: "Put the row right where the file comes from.",
+}
+
+
+def refusal_advice(reason: str) -> str:
+    """What to do about a refused row for which no mend is plain."""
+    return _ADVICE.get(kind_of(reason), "Write the address as it should be.")
+
 
 EVENT: Mapping[EventStatus, Wording] = {
     EventStatus.NEW: Wording("New", "clock", "st-pending", "Stored, not applied yet."),
@@ -257,6 +279,7 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, Wording]] = {
     Verdict: VERDICT,  # type: ignore[dict-item]
     SuppressionReason: SUPPRESSION,  # type: ignore[dict-item]
     JobStatus: JOB,  # type: ignore[dict-item]
+    MemberStatus: MEMBER,  # type: ignore[dict-item]
     EventStatus: EVENT,  # type: ignore[dict-item]
 }
 

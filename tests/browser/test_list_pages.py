@@ -1,0 +1,76 @@
+"""The pages of lists and contacts in a real browser: no barriers at any width and theme."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from audience_models import Contact
+from database import writing
+from domain.statuses import (
+    CampaignStatus,
+    Fact,
+    JobKind,
+    JobStatus,
+    MemberStatus,
+    SuppressionReason,
+)
+from models import RefusedRow
+from services import contacts, job_queue, list_imports, list_members, lists, suppression
+from tests.browser.conftest import Visitor
+from tests.factories import add_campaign, add_recipients
+from web.database import db
+
+LONG = "m" * 60 + "@" + "a-very-long-domain-name." * 7 + "example.org"
+
+
+@pytest.fixture
+def paths(app: Flask, now: datetime) -> list[str]:
+    """A list with long and hostile content, its import, a contact; the pages that show them."""
+    with app.app_context(), writing(db.session):
+        name = "<b>Donaudampfschifffahrtsgesellschaftskapitän</b> شيماء " * 2
+        found = lists.create_list(db.session, name, name * 2, now, "owner@example.com")
+        for email in (LONG, "ana@example.com", "bo@example.com"):
+            list_members.add_one(db.session, found.id, email, {"name": "<i>شيماء</i>"}, now)
+        [ana, bo] = db.session.scalars(
+            select(Contact).where(Contact.address.contains("@example.com")).order_by(Contact.email)
+        )
+        left = MemberStatus.UNSUBSCRIBED
+        list_members.set_status(db.session, found.id, bo.id, left, now)
+        contacts.set_tags(db.session, ana.id, ["vip", "a very long tag " * 4])
+        campaign = add_campaign(db.session, now, status=CampaignStatus.SENT, name=name[:200])
+        facts = Fact.ACCEPTED | Fact.BOUNCED
+        add_recipients(db.session, campaign, ["ana@example.com"], now, facts=facts, sent_at=now)
+        suppression.suppress(
+            db.session, "ana@example.com", SuppressionReason.BOUNCED, name, None, now
+        )
+        job = list_imports.enqueue_import(db.session, found.id, 1, f"{name}.csv", None, now)
+        waiting = job_queue.enqueue(db.session, JobKind.TEST_MAIL, None, None, {}, None, now)
+        job.status, waiting.status = JobStatus.DONE, JobStatus.DONE
+        job.result = {"rows": 3, "added": 2, "duplicates": 0, "suppressed": 0, "refused_total": 1,
+                      "columns": ["name"]}  # fmt: skip
+        db.session.add(RefusedRow(job_id=job.id, line=3, value="x" * 300, reason="It has no @."))
+        at = f"/lists/{found.id}"
+        return [
+            "/lists/", "/lists/new", at, f"{at}?q=zz", f"{at}/edit", f"{at}/add", f"{at}/upload",
+            f"{at}/delete", f"{at}/imports/{job.id}", f"{at}/imports/{job.id}/undo", "/contacts/",
+            "/contacts/?q=zz", f"/contacts/{ana.id}", f"/contacts/{ana.id}/edit",
+            f"/contacts/{ana.id}/erase",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("visitor", ["light", "phone dark"], indirect=True)
+def test_no_page_of_lists_has_barriers_or_scrolls_sideways(
+    visitor: Visitor, paths: list[str]
+) -> None:
+    found = {}
+    for path in paths:
+        visitor.go(path)
+        barriers = visitor.barriers()
+        if barriers:
+            found[path] = barriers
+    assert not found
+    assert not visitor.faults
