@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from database import writing
-from domain.doubt import Condition, QueueReading
+from domain.doubt import Condition, Evidence, QueueReading
 from domain.statuses import EventStatus, Fact, RecipientStatus
 from models import Event, PastAttempt, Recipient, TestMail
 from services import doubt, ledger
@@ -83,11 +83,11 @@ def the_row(session: Session) -> InDoubt:
     return row
 
 
-def judge(session: Session, witness: Witness = GOOD, now: datetime = NOW) -> doubt.Evidence:
+def judge(session: Session, witness: Witness = GOOD, now: datetime = NOW) -> Evidence:
     return doubt.judge(session, the_row(session), witness, GRACE, now.timestamp())
 
 
-def failed(evidence: doubt.Evidence) -> list[str]:
+def failed(evidence: Evidence) -> list[str]:
     conditions = evidence.as_json()["conditions"]
     return [name for name, condition in conditions.items() if not condition["met"]]
 

@@ -13,7 +13,7 @@ from database import writing
 from domain.statuses import EventStatus, RecipientStatus
 from doors.event_applier import EventApplier
 from models import DeadLetter, Event, Recipient, SoftBounceStreak, Suppression
-from services import delivery_events, soft_bounces
+from services import delivery_events, event_effects, soft_bounces
 from services.dead_letters import MOST_KEPT, keep_dead_letter, try_again
 from services.delivery_events import store
 from services.event_replay import has_purged_events, replay_step
@@ -88,7 +88,7 @@ def test_one_event_that_fails_becomes_dead_and_the_others_go_on(
     session, row, mail, take, applier, monkeypatch
 ):
     take(mail.send(), mail.delivery(), mail.event("Teleported", {}), at_once=False)
-    real = delivery_events.apply_matched
+    real = event_effects.apply_matched
 
     def fail_on_unknown(session, matched, rows, now):
         if any(item.event.kind == "Teleported" for item in matched):

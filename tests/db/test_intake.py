@@ -14,6 +14,7 @@ from domain.statuses import EventStatus, RecipientStatus
 from doors import intake as intake_module
 from doors.intake import Intake
 from models import Event, Recipient
+from services import delivery_events
 from services.ledger import read_counters
 from services.recount import recount
 from tests.factories import add_campaign, add_sending
@@ -69,7 +70,7 @@ def test_a_message_that_fails_is_kept_as_dead_and_the_others_are_applied(
     bad, *good = [mail_events(session, row, now).delivery() for row in rows[:4]]
     session.rollback()
     poison = incoming([bad])[0].events[0].key
-    real = intake_module.store
+    real = delivery_events.store
 
     def store(session, messages, now):
         if any(event.key == poison for message in messages for event in message.events):

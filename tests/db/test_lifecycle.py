@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 import rate_limiter
 from config import Settings
 from database import writing
+from domain.pacing import AccountLimits
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Campaign, CampaignCounters, RateSample, Worker
 from rate_limiter import AccountReading
@@ -186,7 +187,7 @@ def test_quota_is_free_again_a_day_after_our_oldest_mail(session: Session, now: 
 def test_finish_estimate_knows_quota_and_the_share_of_other_campaigns(
     session: Session, settings: Settings, now: datetime
 ) -> None:
-    reading: Any = AccountReading(rate_limiter.AccountLimits(14, 1000, 0), True, True, "HEALTHY")
+    reading: Any = AccountReading(AccountLimits(14, 1000, 0), True, True, "HEALTHY")
     with writing(session):
         campaign_id = add_campaign(session, 50)
         add_campaign(session, ["other@example.com"])

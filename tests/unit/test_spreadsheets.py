@@ -31,7 +31,7 @@ def cells_of(path: Path, folder: Path, sheet: str | None = None) -> list[list[st
 def workbook(path: Path, rows: list[list[object]]) -> Path:
     book = openpyxl.Workbook()
     for row in rows:
-        book.active.append(row)
+        book.worksheets[0].append(row)
     book.save(path)
     return path
 
@@ -56,10 +56,11 @@ def test_a_workbook_is_read_as_a_person_sees_it(tmp_path: Path) -> None:
 
 def test_hidden_sheets_are_passed_over_and_can_be_picked(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
-    book.active.title = "secret"
-    book.active.append(["email"])
-    book.active.append(["hidden@example.com"])
-    book.active.sheet_state = "hidden"
+    book.remove(book.worksheets[0])
+    secret = book.create_sheet("secret")
+    secret.append(["email"])
+    secret.append(["hidden@example.com"])
+    secret.sheet_state = "hidden"
     book.create_sheet("notes")
     book.create_sheet("people").append(["shown@example.com"])
     book.save(tmp_path / "book.xlsx")
@@ -77,8 +78,9 @@ def test_hidden_sheets_are_passed_over_and_can_be_picked(tmp_path: Path) -> None
 
 def test_one_cell_in_the_far_corner_costs_neither_memory_nor_the_process(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
-    book.active["A1"], book.active["A2"] = "email", "a@example.com"
-    book.active["XFD1048576"] = "far"
+    sheet = book.worksheets[0]
+    sheet["A1"], sheet["A2"] = "email", "a@example.com"
+    sheet["XFD1048576"] = "far"
     book.save(tmp_path / "sparse.xlsx")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     _, rows = read(tmp_path / "sparse.xlsx")
