@@ -148,7 +148,7 @@ def _header_index(sample: Sequence[TableRow]) -> int | None:
     if first == 0 or first >= len(sample):
         return None
     above, row = sample[first - 1], sample[first]
-    column = next(at for at, cell in enumerate(row.cells) if _is_address(cell))
+    column = next(at for at, cell in enumerate(row.cells) if looks_like_address(cell))
     same_shape = len(above.cells) > column and above.cells[column].strip() != ""
     return first - 1 if same_shape and above.fault is None else None
 
@@ -181,15 +181,16 @@ def _variables(
 
 
 def _addresses(rows: Sequence[TableRow], at: int) -> int:
-    return sum(1 for row in rows if at < len(row.cells) and _is_address(row.cells[at]))
+    return sum(1 for row in rows if at < len(row.cells) and looks_like_address(row.cells[at]))
 
 
-def _is_address(cell: str) -> bool:
+def looks_like_address(cell: str) -> bool:
+    """Whether a cell has the form of an address at first sight; `check_syntax` judges."""
     return "@" in cell and _ADDRESS.fullmatch(undecorated(cell)) is not None
 
 
 def _has_address(row: TableRow) -> bool:
-    return any(_is_address(cell) for cell in row.cells)
+    return any(looks_like_address(cell) for cell in row.cells)
 
 
 def _first_with_address(rows: Sequence[TableRow]) -> int:

@@ -1,9 +1,10 @@
 """Runs in a child process of its own, with limits: turns one sheet of a workbook into CSV.
 
-`python -I domain/spreadsheet_child.py READER FILE OUTPUT [SHEET]`, READER being calamine or
-sparse, writes rows as `row number, cell, …` to OUTPUT, and on stdout one JSON line: the sheets and
-which one was read. A legal workbook of 5 KB can make a reader ask for 500 GB and abort the
-process, which no exception handler sees; so nothing of a workbook is read anywhere else.
+`python -I domain/spreadsheet_child.py READER FILE OUTPUT ROWS [SHEET]`, READER being calamine or
+sparse, writes rows as `row number, cell, …` to OUTPUT (the first ROWS, 0 = all), and on stdout one
+JSON line: the sheets and which one was read. A legal workbook of 5 KB can make a reader ask for
+500 GB and abort the process, which no exception handler sees; so nothing of a workbook is read
+anywhere else.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -32,7 +34,9 @@ class Refused(Exception):
     """The workbook is not read; the text is a sentence for the person who uploaded it."""
 
 
-def main(reader: str, path: str, output: str, wanted: str | None = None) -> dict[str, Any]:
+def main(
+    reader: str, path: str, output: str, first: str = "0", wanted: str | None = None
+) -> dict[str, Any]:
     """Convert; the answer is `{"sheets": [...], "sheet": name}` or `{"refused": sentence}`."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
@@ -42,7 +46,7 @@ def main(reader: str, path: str, output: str, wanted: str | None = None) -> dict
         read = calamine_rows if reader == "calamine" else sparse_rows
         sheets, name, rows = read(path, wanted)
         with Path(output).open("w", encoding="utf-8", newline="") as target:
-            write_rows(csv.writer(target), rows)
+            write_rows(csv.writer(target), islice(rows, int(first) or None))
     except Refused as refused:
         return {"refused": str(refused)}
     except MemoryError:

@@ -20,7 +20,14 @@ from database import writing
 from domain.statuses import JobKind, JobStatus
 from email_service import EmailService
 from models import Job
-from services import job_queue, recipients, test_mails, uploads, verification
+from services import (
+    dry_runs,
+    job_queue,
+    recipients,
+    test_mails,
+    uploads,
+    verification,
+)
 from services.campaigns import Refused
 from services.job_queue import (
     LEASE_SECONDS,
@@ -30,6 +37,8 @@ from services.job_queue import (
     request_stop,
     resume,
 )
+from services.list_imports import do_job as do_list_import
+from services.list_imports import list_of_job
 from services.mail_domains import MxResolver
 
 __all__ = ["Dependencies", "JobLost", "claim_job", "enqueue", "request_stop", "resume", "run_job"]
@@ -37,8 +46,6 @@ __all__ = ["Dependencies", "JobLost", "claim_job", "enqueue", "request_stop", "r
 logger = logging.getLogger(__name__)
 
 _INTERRUPTED = (
-from services.list_imports import do_job as do_list_import
-from services.list_imports import list_of_job
     "The command that did this was interrupted; what it had added was taken out again. Run it anew."
 )
 _BROKEN = "This failed for a reason of the program's own ({error}). The log has the details."
@@ -90,6 +97,11 @@ def _do(
         do_list_import(run, job, list_id)
     elif job.kind is JobKind.IMPORT:
         _import(sessions, job, worker, dependencies)
+    elif job.kind is JobKind.DRY_RUN and job.campaign_id is not None:
+        with _uploaded(sessions, job) as path:
+            dry_runs.DryRun(
+                sessions, job_id, worker, dependencies.clock, should_stop=dependencies.should_stop
+            ).do(job.campaign_id, path, *_file_facts(job))
     elif job.kind is JobKind.VERIFY and job.campaign_id is not None:
         verification.VerificationRun(
             sessions,
@@ -106,6 +118,7 @@ def _do(
             settings=dependencies.settings,
             service=dependencies.make_email_service(),
             as_recipient=job.parameters.get("as_recipient"),
+            in_bulk=bool(job.parameters.get("in_bulk")),
         )
         with sessions() as session, writing(session):
             result = {"status": sent.status, "detail": sent.detail}
@@ -120,21 +133,29 @@ def _import(
     if job.upload_id is None or job.campaign_id is None:
         recipients.undo_rows(sessions, job.id)
         raise Refused(_INTERRUPTED)
-    with tempfile.TemporaryDirectory(prefix="import-") as folder:
-        path = Path(folder) / "upload"
-        uploads.save_to(sessions, job.upload_id, path)
+    with _uploaded(sessions, job) as path:
         recipients.ImportRun(
             sessions,
             job.id,
             worker,
             dependencies.clock,
             should_stop=dependencies.should_stop,
-        ).do(
-            job.campaign_id,
-            path,
-            str(job.parameters.get("filename", "file")),
-            recipients.ImportOptions.from_parameters(job.parameters),
-        )
+        ).do(job.campaign_id, path, *_file_facts(job))
+
+
+@contextmanager
+def _uploaded(sessions: sessionmaker[Session], job: Job) -> Iterator[Path]:
+    """The job's file on this machine while it is worked on."""
+    with tempfile.TemporaryDirectory(prefix="import-") as folder:
+        path = Path(folder) / "upload"
+        uploads.save_to(sessions, job.upload_id or 0, path)
+        yield path
+
+
+def _file_facts(job: Job) -> tuple[str, recipients.ImportOptions]:
+    """What the file is called, and how a person said it is to be read."""
+    filename = str(job.parameters.get("filename", "file"))
+    return filename, recipients.ImportOptions.from_parameters(job.parameters)
 
 
 @contextmanager

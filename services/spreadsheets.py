@@ -48,16 +48,19 @@ def is_workbook(head: bytes) -> bool:
     return head.startswith((_ZIP, _OLE))
 
 
-def convert(source: Path, target: Path, sheet: str | None = None) -> Workbook:
+def convert(
+    source: Path, target: Path, sheet: str | None = None, *, rows: int | None = None
+) -> Workbook:
     """Write one sheet of `source` as numbered CSV rows to `target` (see `numbered_rows`).
 
-    The first visible sheet that holds anything, unless one is named. Raises FileProblem with
-    a sentence for workbooks that are protected, hostile or broken.
+    The first visible sheet that holds anything, unless one is named; only the first `rows` if a
+    number is given. Raises FileProblem with a sentence for workbooks that are protected, hostile
+    or broken.
     """
-    answer = _run_child("calamine", source, target, sheet)
+    answer = _run_child("calamine", source, target, sheet, rows)
     if answer is None or "failed" in answer:
         logger.info("calamine gave up on a workbook: %s", answer)
-        answer = _run_child("sparse", source, target, sheet)
+        answer = _run_child("sparse", source, target, sheet, rows)
     if answer is None or "failed" in answer:
         logger.info("the second reader gave up on a workbook: %s", answer)
         raise FileProblem(_UNREADABLE)
@@ -78,9 +81,11 @@ def numbered_rows(file: BinaryIO) -> Generator[TableRow]:
         stream.detach()
 
 
-def _run_child(reader: str, source: Path, target: Path, sheet: str | None) -> dict[str, Any] | None:
+def _run_child(
+    reader: str, source: Path, target: Path, sheet: str | None, rows: int | None
+) -> dict[str, Any] | None:
     """The child's answer, or None if it died or took too long."""
-    command = [sys.executable, "-I", str(_CHILD), reader, str(source), str(target)]
+    command = [sys.executable, "-I", str(_CHILD), reader, str(source), str(target), str(rows or 0)]
     try:
         done = subprocess.run(
             [*command, sheet] if sheet is not None else command,

@@ -50,13 +50,14 @@ NAVIGATION: tuple[tuple[str, tuple[NavEntry, ...]], ...] = (
                     "campaign_actions",
                     "editor",
                     "imports",
+                    "import_steps",
                     "previews",
                     "test_mails",
                     "verification",
                 ),
             ),
-            NavEntry("Suppression list", "suppressions.index", "person-x", ("suppressions",)),
             NavEntry("Lists", "lists.index", "people", ("lists", "contacts")),
+            NavEntry("Suppression list", "suppressions.index", "person-x", ("suppressions",)),
         ),
     ),
     (
@@ -88,6 +89,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
         wording=wording.wording,
+        refusal_words=wording.REFUSAL,
+        refusal_advice=wording.refusal_advice,
         recipient_states=wording.BAR_ORDER,
         RecipientStatus=RecipientStatus,
         CampaignStatus=CampaignStatus,

@@ -12,10 +12,12 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response as AnyResponse
 
 from database import writing
+from domain.refusal_kinds import RefusalKind
 from domain.statuses import JobKind, JobStatus
 from models import Job, RefusedRow
 from services import exports, job_queue, recipients, uploads
 from services.campaigns import EDITABLE, Refused, get_campaign
+from services.dry_runs import begins_with
 from services.ledger import read_counters
 from services.recipient_removal import remove_all
 from web import once
@@ -30,6 +32,7 @@ blueprint = Blueprint("imports", __name__, url_prefix="/campaigns/<int:campaign_
 LARGEST = 500 * 1000**2
 _ROWS = 50
 _RUNNING = (JobStatus.QUEUED, JobStatus.RUNNING)
+_TEMPLATES = {JobKind.IMPORT: "import", JobKind.DRY_RUN: "dry_run"}
 #: A job that waits longer than this (seconds) has no scheduler that would take it.
 _SLOW_START = 10
 
@@ -51,7 +54,7 @@ def upload(campaign_id: int) -> str | tuple[str, int] | AnyResponse:
     if not form.validate_on_submit():
         return _upload_page(campaign_id, form), 400 if form.errors else 200
     try:
-        page = _queue(campaign_id, form)
+        page = _take(campaign_id, form)
     except Refused as refusal:
         form.file.errors = [str(refusal)]
         return _upload_page(campaign_id, form), 400
@@ -60,15 +63,17 @@ def upload(campaign_id: int) -> str | tuple[str, int] | AnyResponse:
 
 @blueprint.get("/imports/<int:job_id>")
 def show(campaign_id: int, job_id: int) -> str:
-    """An import: its progress, then its answer."""
-    return render_template("imports/show.html", **_state(campaign_id, job_id))
+    """An import or a dry run: its progress, then its answer."""
+    state = _state(campaign_id, job_id)
+    return render_template(f"imports/{_TEMPLATES[state['job'].kind]}.html", **state)
 
 
 @blueprint.get("/imports/<int:job_id>/progress")
 def progress(campaign_id: int, job_id: int) -> Response:
     """The part of that page which changes while it runs."""
     state = _state(campaign_id, job_id)
-    return live_response(render_template("imports/_job.html", **state), int(state["running"]))
+    template = f"imports/{_TEMPLATES[state['job'].kind]}_live.html"
+    return live_response(render_template(template, **state), int(state["running"]))
 
 
 @blueprint.get("/imports/<int:job_id>/rejects")
@@ -133,24 +138,35 @@ def clear(campaign_id: int) -> str | AnyResponse:
     return redirect(url_for(".upload", campaign_id=campaign_id), code=303)
 
 
-def _queue(campaign_id: int, form: UploadForm) -> str:
-    """Keep the file and queue the job; the address of its page. Raises Refused."""
+def _take(campaign_id: int, form: UploadForm) -> str:
+    """Keep the file; the address of its first step, or of its import if that is to begin at once.
+
+    Raises Refused.
+    """
     key = request.form.get("once")
+    filename = form.file.data.filename
     session().rollback()  # the file is stored in steps of its own
     upload_id = uploads.store(
-        wiring().sessions, campaign_id, form.file.data.filename, form.file.data.stream, now(),
-        largest=LARGEST,
-    )  # fmt: skip
+        wiring().sessions, campaign_id, filename, form.file.data.stream, now(), largest=LARGEST
+    )
     with writing(session()) as db:
         page = once.take(db, key, now())
         if page is not None:
             uploads.remove(db, upload_id)
             return page
-        parameters = {"filename": form.file.data.filename[-255:]}
-        job = job_queue.enqueue(
-            db, JobKind.IMPORT, campaign_id, upload_id, parameters, current_user.email, now()
-        )
-        page = url_for(".show", campaign_id=campaign_id, job_id=job.id)
+        if request.form.get("do") == "look":
+            page = url_for("import_steps.look", campaign_id=campaign_id, upload_id=upload_id)
+        else:
+            job = job_queue.enqueue(
+                db,
+                JobKind.IMPORT,
+                campaign_id,
+                upload_id,
+                {"filename": filename[-255:]},
+                current_user.email,
+                now(),
+            )
+            page = url_for(".show", campaign_id=campaign_id, job_id=job.id)
         once.keep(db, key, page)
     return page
 
@@ -174,7 +190,7 @@ def _upload_page(campaign_id: int, form: UploadForm) -> str:
 
 def _job(campaign_id: int, job_id: int) -> Job:
     job = session().get(Job, job_id)
-    if job is None or job.campaign_id != campaign_id or job.kind is not JobKind.IMPORT:
+    if job is None or job.campaign_id != campaign_id or job.kind not in _TEMPLATES:
         abort(404)
     return job
 
@@ -200,15 +216,36 @@ def _state(campaign_id: int, job_id: int) -> dict[str, Any]:
         "stopped": job.status is JobStatus.STOPPED,
         "report": report if "rows" in report and "undone" not in report else None,
         "can_undo": bool(kept) and campaign.status in EDITABLE,
-        **_refused_page(campaign_id, job_id, report.get("refused_total", 0)),
+        "kinds": [
+            (kind, report["refusals"][kind])
+            for kind in RefusalKind
+            if kind in report.get("refusals", {})
+        ],
+        **_refused_page(campaign_id, job_id, _refused_total(report)),
     }
+
+
+def _kind() -> RefusalKind | None:
+    """The group of refused rows that is asked for; None = all."""
+    wanted = request.args.get("kind", "")
+    return RefusalKind(wanted) if wanted in list(RefusalKind) else None
+
+
+def _refused_total(report: dict[str, Any]) -> int:
+    kind = _kind()
+    if kind is None:
+        return int(report.get("refused_total", 0))
+    return int(report.get("refusals", {}).get(kind, 0))
 
 
 def _refused_page(campaign_id: int, job_id: int, total: int) -> dict[str, Any]:
     """Refused rows by line, a page after a line or up to one."""
     after = request.args.get("after", 0, type=int)
     until = request.args.get("until", type=int)
+    kind = _kind()
     query = select(RefusedRow).where(RefusedRow.job_id == job_id).limit(_ROWS + 1)
+    if kind is not None:
+        query = query.where(begins_with(RefusedRow.reason, kind))
     if until is not None:
         query = query.where(RefusedRow.line < until).order_by(RefusedRow.line.desc())
     else:
@@ -219,9 +256,10 @@ def _refused_page(campaign_id: int, job_id: int, total: int) -> dict[str, Any]:
         rows.reverse()
     earlier = more if until is not None else bool(after)
     later = more if until is None else True
-    page: dict[str, Any] = {"campaign_id": campaign_id, "job_id": job_id}
+    page: dict[str, Any] = {"campaign_id": campaign_id, "job_id": job_id, "kind": kind}
     return {
         "refused": rows,
+        "kind": kind,
         "position": f"{number(len(rows))} of {number(total)}",
         "earlier": url_for(".show", until=rows[0].line, **page) if rows and earlier else None,
         "later": url_for(".show", after=rows[-1].line, **page) if rows and later else None,
