@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
@@ -366,4 +368,27 @@ def load_settings(
     root: Path = ROOT, read: Callable[[Path], dict[str, str]] = environment
 ) -> Settings:
     """Settings of this checkout; raises ConfigError."""
-    return Settings.from_env(read(root), root=root)
+    env = read(root)
+    local = env.get("EMAIL_BACKEND", "").strip().lower() == EmailBackend.SIMULATOR
+    if local and not env.get("SECRET_KEY") and not env.get("SECRET_KEY_FILE"):
+        env = {**env, "SECRET_KEY": _local_key(root / "instance" / "secret_key")}
+    return Settings.from_env(env, root=root)
+
+
+def _local_key(path: Path) -> str:
+    """The key of an installation that only tries the simulator: made once, kept in a file.
+
+    Empty where no file can be written; the settings then ask for a key.
+    """
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            own = path.with_name(f"{path.name}.{os.getpid()}")
+            own.touch(mode=0o600)
+            own.write_text(secrets.token_hex(32), encoding="utf-8")
+            try:
+                os.link(own, path)  # whoever is first wins, and nobody reads half a key
+            finally:
+                own.unlink()
+        return path.read_text(encoding="utf-8").strip()
+    return ""

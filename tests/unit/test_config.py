@@ -2,7 +2,7 @@
 
 import pytest
 
-from config import ConfigError, EmailBackend, Settings, environment
+from config import ConfigError, EmailBackend, Settings, environment, load_settings
 
 KEY = {"SECRET_KEY": "0123456789abcdef0123456789abcdef"}
 
@@ -117,3 +117,21 @@ def test_what_the_flask_command_loaded_from_the_plain_file_does_not_beat_the_spe
     (tmp_path / ".env").write_text("PORT=1\nFLASK_ENV=development\n")
     (tmp_path / ".env.development").write_text("PORT=2\n")
     assert environment(tmp_path, {"PORT": "1", "FLASK_ENV": "development"})["PORT"] == "2"
+
+
+def test_trying_the_simulator_needs_no_key_of_ones_own_and_keeps_the_one_it_makes(tmp_path):
+    def read(root):
+        return {"EMAIL_BACKEND": "simulator", "SECRET_KEY": ""}
+
+    first, second = load_settings(tmp_path, read), load_settings(tmp_path, read)
+    assert first.secret_key == second.secret_key
+    assert len(first.secret_key) == 64
+    kept = tmp_path / "instance" / "secret_key"
+    assert [path.name for path in kept.parent.iterdir()] == ["secret_key"]
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_sending_through_ses_needs_a_key_of_ones_own(tmp_path):
+    with pytest.raises(ConfigError, match="SECRET_KEY"):
+        load_settings(tmp_path, lambda root: {"EMAIL_BACKEND": "ses"})
+    assert not (tmp_path / "instance").exists()
