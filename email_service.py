@@ -24,6 +24,8 @@ from domain.send_outcomes import (
 )
 
 __all__ = [
+    "BULK_REFUSED",
+    "BULK_THROTTLED",
     "EmailService",
     "Outcome",
     "OutgoingEmail",
@@ -32,6 +34,10 @@ __all__ = [
     "make_email_service",
     "make_sender",
 ]
+
+
+#: Codes of a bulk call that SES refused as a whole, or found to be one too many.
+BULK_REFUSED, BULK_THROTTLED = "bulk_refused", "bulk_throttled"
 
 
 class EmailService:
@@ -68,7 +74,8 @@ class EmailService:
 
         A call that SES refuses as a whole took no mail: all are NOT_SUBMITTED with the code
         `bulk_refused`, for the caller to send them singly. An answer that does not match the
-        entries one by one leaves all of them UNKNOWN.
+        entries one by one leaves all of them UNKNOWN. Too many calls, which says nothing about
+        the rate of mails, is THROTTLED with the code `bulk_throttled`.
         """
         try:
             request = send_bulk_request(template, sender, mails, configuration_set)
@@ -76,7 +83,7 @@ class EmailService:
         except (NotSubmitted, OutcomeUnknown) as error:
             return [error.result] * len(mails)
         except Unsendable as error:
-            refused = SendResult(Outcome.NOT_SUBMITTED, code="bulk_refused", reason=str(error))
+            refused = SendResult(Outcome.NOT_SUBMITTED, code=BULK_REFUSED, reason=str(error))
             return [refused] * len(mails)
         entries = (reply.body or {}).get("BulkEmailEntryResults") if reply.status == 200 else None
         if isinstance(entries, list) and len(entries) == len(mails):
@@ -97,7 +104,9 @@ def _judge_whole(result: SendResult, reply: Reply, sender: Sender) -> SendResult
         sender.address.lower() not in reply.message.lower()
     )
     if result.outcome is Outcome.REFUSED or about_others:
-        return replace(result, outcome=Outcome.NOT_SUBMITTED, code="bulk_refused")
+        return replace(result, outcome=Outcome.NOT_SUBMITTED, code=BULK_REFUSED)
+    if result.outcome is Outcome.THROTTLED and "sending rate" not in reply.message.lower():
+        return replace(result, code=BULK_THROTTLED)
     return result
 
 

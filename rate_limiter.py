@@ -28,12 +28,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from database import epoch_now
-from domain import pacing
+from domain import bulk_pacing, pacing
 from domain.pacing import AccountLimits, Draw, Pace
 from models import Bucket
 
 #: The bucket that all sends of the installation draw from.
 SEND = "send"
+#: The bucket of SendBulkEmail calls; its rate is what was learned.
+BULK = "bulk"
 _BUCKETS = cast(Table, Bucket.__table__)
 
 
@@ -195,10 +197,22 @@ def report_calls(session: Session, calls: int, throttles: int) -> Pace | None:
     return pace
 
 
-def _write_pace(session: Session, pace: Pace, reason: str | None) -> None:
+def report_bulk_calls(session: Session, calls: int, throttles: int) -> Pace | None:
+    """Tell the bucket of bulk calls how the last ones went. Late, just before the shared one."""
+    query = select(_BUCKETS, epoch_now().label("now")).where(_BUCKETS.c.name == BULK)
+    row = session.execute(query.with_for_update()).one_or_none()
+    if row is None:
+        return None
+    state = _state(row)
+    pace = bulk_pacing.learned(state.pace, calls, throttles, state.now)
+    _write_pace(session, pace, None, BULK)
+    return pace
+
+
+def _write_pace(session: Session, pace: Pace, reason: str | None, name: str = SEND) -> None:
     session.execute(
         update(_BUCKETS)
-        .where(_BUCKETS.c.name == SEND)
+        .where(_BUCKETS.c.name == name)
         .values(
             rate=pace.rate,
             ceiling=pace.ceiling,

@@ -16,8 +16,10 @@ import rate_limiter
 from aws.ses_calls import TIMEOUT_SECONDS
 from config import Settings
 from database import is_sqlite, writing
-from domain import pacing
+from domain import bulk_pacing, pacing
+from domain.bulk_template import MAX_ENTRIES
 from rate_limiter import BucketState, Slots
+from sender.calls import CallPlanner
 from sender.clocks import DatabaseClock, boottime
 from sender.mails import CannotMake, MailMaker
 from sender.pool import MOST_THREADS, Work
@@ -59,6 +61,7 @@ class Claimer:
         self._settings = settings
         self._sessions = sessions
         self._maker = maker
+        self._calls = CallPlanner(settings, maker)
         self._worker = worker
         self._clock = DatabaseClock()
         self._floors: dict[int, int] = {}
@@ -77,15 +80,22 @@ class Claimer:
                 return Round()
             self._clock.observe(bucket.now)
             ready = self._ready(session, due, bucket)
+            calls = self._calls.in_reach(session, ready)
         if not ready and not missed:
             return Round()
         rate = bucket.pace.rate
-        most = min(MOST_THREADS, pacing.most_in_hand(rate, call_seconds))
-        wanted = min(pacing.most_slots(rate), max(most - in_hand, 0) + len(missed))
+        most = pacing.most_in_hand(rate, call_seconds)
+        room, at_once = min(MOST_THREADS, most) - in_hand, pacing.most_slots(rate)
+        if calls is not None:
+            room = max(room, min(calls * MAX_ENTRIES, most + MAX_ENTRIES - in_hand))
+            at_once = bulk_pacing.mails_of_a_round(rate)
+        wanted = min(at_once, max(room, 0) + len(missed))
         if wanted < 1 or not bucket.slots_in_reach(wanted):
             return Round(next_in=self._until_slots(bucket))
         left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
-        works = self._claim(ready, missed, wanted if left is None else min(wanted, left))
+        works = self._claim(
+            ready, missed, wanted if left is None else min(wanted, left), calls or 0
+        )
         return Round(works, self._until_slots_after(works) if works else 0.0)
 
     def _ready(
@@ -125,9 +135,16 @@ class Claimer:
             except CannotMake as problem:
                 with writing(session):
                     lifecycle.stop(session, [campaign.id], "template", str(problem), now)
-        return prepared
+        unsaid = self._calls.undecided(prepared)
+        if not unsaid:
+            return prepared
+        with writing(session):
+            decided = {c.id: self._calls.decide(session, c) for c in unsaid}
+        return [decided.get(campaign.id, campaign) for campaign in prepared]
 
-    def _claim(self, ready: list[SendingCampaign], missed: list[Work], wanted: int) -> list[Work]:
+    def _claim(
+        self, ready: list[SendingCampaign], missed: list[Work], wanted: int, calls: int
+    ) -> list[Work]:
         missed = missed[:wanted]
         with self._sessions() as session:
             before = boottime()
@@ -135,13 +152,15 @@ class Claimer:
                 with writing(session):
                     found = self._take(session, ready, wanted - len(missed))
                     new = sum(len(claim.rows) for claim in found.values())
+                    groups, call_slots = self._calls.draw(session, found, ready, calls)
                     slots = self._draw(session, len(missed), new) if missed or new else None
             except _NoSlot:
                 return []
         self._remember(ready, found)
         if slots is None:
             return []
-        return self._works(missed, found, slots, before)
+        works = self._works(missed, found, slots, before)
+        return self._calls.join(works, groups, call_slots, self._clock)
 
     def _take(
         self, session: Session, ready: list[SendingCampaign], wanted: int

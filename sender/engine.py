@@ -18,17 +18,17 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 import rate_limiter
-from config import Settings
+from config import SendApi, Settings
 from database import writing
 from domain.send_outcomes import GIVE_BACK, Outcome
-from email_service import EmailService
+from email_service import BULK_THROTTLED, EmailService
 from sender.claiming import Claimer, Round
 from sender.clocks import boottime
 from sender.consequences import Consequences
 from sender.mails import MailMaker
 from sender.pool import CHECK_SECONDS, SenderPool, Work, given_back
 from sender.trouble import OWN_CODES, Trouble
-from services import claims, delivery_events, schema, sending
+from services import claims, delivery_events, lifecycle, schema, sending
 from services.campaigns import RATE_SLOT_SECONDS
 from services.sending import Report
 
@@ -129,7 +129,7 @@ class SendEngine:
         while self._pool.reports:
             self._unwritten.append(self._pool.reports.popleft())
         reports = self._unwritten
-        if not new and not reports:
+        if not new and not reports and not self._pool.refused_in_bulk:
             self._pool.put(works)
             return
         try:
@@ -150,8 +150,13 @@ class SendEngine:
         self._pool.put(fit)
 
     def _record(self, session: Session, reports: Sequence[Report]) -> None:
-        if not reports:
-            return
+        if reports:
+            self._record_results(session, reports)
+        self._heed_bulk(session)
+        if reports:
+            self._tell_bucket(session, reports)
+
+    def _record_results(self, session: Session, reports: Sequence[Report]) -> None:
         now = datetime.now(UTC)
         sending.record_results(session, reports, now)
         accepted = [r for r in reports if r.result.outcome is Outcome.ACCEPTED]
@@ -167,11 +172,21 @@ class SendEngine:
         )
         if slots:
             sending.add_rate_samples(session, slots)
-        self._tell_bucket(session, reports)
+
+    def _heed_bulk(self, session: Session) -> None:
+        """Campaigns that SES does not take in bulk go on singly; how the calls went is told."""
+        refused = self._pool.refused_in_bulk
+        while refused:
+            campaign_id, sentence = refused.popitem()
+            reason = f"SES refused it in bulk, so it is sent one by one. {sentence}"
+            lifecycle.decide_send_api(session, campaign_id, SendApi.SINGLE, reason)
+        told = [self._pool.calls.popleft() for _ in range(len(self._pool.calls))]
+        if told:
+            rate_limiter.report_bulk_calls(session, len(told), sum(told))
 
     def _tell_bucket(self, session: Session, reports: Sequence[Report]) -> None:
         calls = self._calls + _at_ses(reports)
-        throttles = sum(r.result.outcome is Outcome.THROTTLED for r in reports)
+        throttles = sum(_says_too_fast(r) for r in reports)
         if throttles or (calls and boottime() - self._told_at >= _TELL_SECONDS):
             rate_limiter.report_calls(session, calls, throttles)
         unsent = sum(r.result.outcome in GIVE_BACK for r in reports)
@@ -182,7 +197,7 @@ class SendEngine:
 
     def _told(self, reports: Sequence[Report]) -> None:
         """After the commit: what the bucket has been told need not be told again."""
-        throttled = any(r.result.outcome is Outcome.THROTTLED for r in reports)
+        throttled = any(_says_too_fast(r) for r in reports)
         self._calls += _at_ses(reports)
         if throttled or boottime() - self._told_at >= _TELL_SECONDS:
             self._calls = 0
@@ -213,6 +228,14 @@ class SendEngine:
 def _at_ses(reports: Sequence[Report]) -> int:
     """How many of these SES has answered or may have seen."""
     return sum(
-        r.result.outcome is not Outcome.NOT_SUBMITTED and r.result.code not in OWN_CODES
+        r.result.outcome is not Outcome.NOT_SUBMITTED
+        and r.result.code not in OWN_CODES
+        and r.result.code != BULK_THROTTLED
         for r in reports
     )
+
+
+def _says_too_fast(report: Report) -> bool:
+    """Whether SES found the rate of mails too high; too many bulk calls are another bucket's."""
+    result = report.result
+    return result.outcome is Outcome.THROTTLED and result.code != BULK_THROTTLED

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config import Settings
+from config import SendApi, Settings
+from domain.bulk_template import BulkEmail, BulkTemplate, bulk_template
 from domain.outgoing import OutgoingEmail, Sender, Unsendable, campaign_tags, make_sender
 from domain.rendering import CompiledMail, TemplateProblem, compile_mail, mail_variables
 from domain.unsubscribe_tokens import make_token
@@ -31,6 +32,7 @@ class CampaignMail:
     compiled: CompiledMail
     sender: Sender
     configuration_set: str
+    template: BulkTemplate | None  # only where the settings ask for bulk
 
 
 class MailMaker:
@@ -62,25 +64,31 @@ class MailMaker:
         ).one()  # fmt: skip
         settings = self._settings
         own = row.from_email.strip()
+        bulk = settings.ses_send_api is SendApi.BULK
         try:
+            compiled = compile_mail(
+                row.subject, row.html, row.text, postal_address=settings.postal_address
+            )
             return CampaignMail(
                 row.name,
-                compile_mail(
-                    row.subject, row.html, row.text, postal_address=settings.postal_address
-                ),
+                compiled,
                 make_sender(
                     own or settings.sender_email,
                     row.from_name or ("" if own else settings.sender_name),
                     row.reply_to or settings.reply_to,
                 ),
                 row.configuration_set or settings.ses_configuration_set,
+                bulk_template(compiled) if bulk else None,
             )
         except (TemplateProblem, Unsendable) as problem:
             raise CannotMake(f"The mail cannot be made: {problem}") from problem
 
-    def make(self, row: ClaimedRow) -> OutgoingEmail:
-        """The mail of one row; raises CannotMake with what is wrong for this person."""
-        mail = self._mails[row.campaign_id][1]
+    def mail_of(self, campaign_id: int) -> CampaignMail:
+        """What all mails of a prepared campaign share."""
+        return self._mails[campaign_id][1]
+
+    def _values(self, row: ClaimedRow, mail: CampaignMail) -> tuple[str, dict[str, str]]:
+        """A row's unsubscribe link and all its variables."""
         token = make_token(self._secret, row.id, row.campaign_id, row.address_hash)
         link = f"{self._settings.base_url}/u/{token}"
         values = mail_variables(
@@ -89,6 +97,27 @@ class MailMaker:
             unsubscribe_url=link,
             campaign_name=mail.name,
         )
+        return link, values
+
+    def _tags(self, row: ClaimedRow) -> dict[str, str]:
+        return campaign_tags(self._install, row.campaign_id, row.id, row.attempt_id)
+
+    def make_entry(self, row: ClaimedRow) -> BulkEmail:
+        """The row's entry in a bulk call; raises CannotMake with what is wrong for this person."""
+        mail = self.mail_of(row.campaign_id)
+        if mail.template is None:
+            raise CannotMake("The campaign is not prepared for bulk calls.")
+        link, values = self._values(row, mail)
+        try:
+            data = mail.template.data(values)
+        except TemplateProblem as problem:
+            raise CannotMake(f"The mail could not be made for this person: {problem}") from problem
+        return BulkEmail(row.email, data, link, self._tags(row))
+
+    def make(self, row: ClaimedRow) -> OutgoingEmail:
+        """The mail of one row; raises CannotMake with what is wrong for this person."""
+        mail = self.mail_of(row.campaign_id)
+        link, values = self._values(row, mail)
         try:
             rendered = mail.compiled.render(values)
         except TemplateProblem as problem:
@@ -100,6 +129,6 @@ class MailMaker:
             html=rendered.html,
             text=rendered.text,
             unsubscribe_url=link,
-            tags=campaign_tags(self._install, row.campaign_id, row.id, row.attempt_id),
+            tags=self._tags(row),
             configuration_set=mail.configuration_set,
         )

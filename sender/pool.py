@@ -13,18 +13,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from queue import SimpleQueue
+from typing import TypeVar
 
-from domain import pacing
-from domain.outgoing import OutgoingEmail
+from domain import bulk_pacing, pacing
+from domain.bulk_template import batches, fits
 from domain.send_outcomes import Outcome, SendResult
-from email_service import EmailService
+from email_service import BULK_REFUSED, BULK_THROTTLED, EmailService
 from sender.clocks import boottime
 from sender.mails import CannotMake, MailMaker
 from services.claims import ClaimedRow
 from services.sending import Report
 
 logger = logging.getLogger(__name__)
+Made = TypeVar("Made")
 
 #: A row's suppression and pause check counts this long (seconds, DESIGN "Fencing").
 CHECK_SECONDS = 2.0
@@ -43,6 +46,7 @@ class Work:
     checked_at: float
     rate: float
     misses: int = 0
+    call: int = 0  # works of one bulk call have its number, and one `due`; 0 = by itself
 
 
 def given_back(code: str, sentence: str) -> SendResult:
@@ -63,6 +67,10 @@ class SenderPool:
     ) -> None:
         self.reports: deque[Report] = deque()
         self.missed: deque[Work] = deque()
+        #: For each bulk call that was answered, whether it was one too many.
+        self.calls: deque[bool] = deque()
+        #: Campaigns that SES does not take in bulk, with its words.
+        self.refused_in_bulk: dict[int, str] = {}
         #: Mails in a row that missed their slot and found no other in time.
         self.in_vain = 0
         #: What a call takes at present (seconds, a moving mean).
@@ -71,7 +79,7 @@ class SenderPool:
         self._maker = maker
         self._clock = clock
         self._sleep = sleep
-        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Work] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._more = 0
@@ -80,9 +88,11 @@ class SenderPool:
         """Hand over works in the order of their slots; starts threads as they are needed."""
         if not works:
             return
-        self._grow(int(works[0].rate * _USUAL_SECONDS) + 4 + self._more)
-        for work in works:
-            self._queue.put(work)
+        calls = [list(call) for _, call in groupby(works, lambda w: (w.call, w.call or w.row.id))]
+        needed = works[0].rate * _USUAL_SECONDS * len(calls) / len(works)
+        self._grow(int(needed) + 4 + self._more)
+        for call in calls:
+            self._queue.put(call)
 
     def _grow(self, wanted: int) -> None:
         while len(self._threads) < min(wanted, MOST_THREADS):
@@ -99,31 +109,59 @@ class SenderPool:
 
     def _run(self) -> None:
         while True:
-            work = self._queue.get()
-            if work is None:
+            works = self._queue.get()
+            if works is None:
                 return
             try:
-                self._handle(work)
+                self._handle(works)
             except Exception:
-                logger.exception("a sending thread failed at recipient %s", work.row.id)
+                logger.exception("a sending thread failed at recipient %s", works[0].row.id)
                 # Nothing says how far it came: only an event can tell.
                 sentence = "The sender met an error of its own; whether the mail left is unknown."
-                self._report(work, SendResult(Outcome.UNKNOWN, code="error", reason=sentence))
+                unknown = SendResult(Outcome.UNKNOWN, code="error", reason=sentence)
+                for work in works:
+                    self._report(work, unknown)
 
-    def _handle(self, work: Work) -> None:
+    def _handle(self, works: list[Work]) -> None:
+        first = works[0]
         if self._stopping.is_set():
-            self._report(work, given_back("stopping", "The sender was stopping."))
+            for work in works:
+                self._report(work, given_back("stopping", "The sender was stopping."))
             return
-        mail = self._make(work)
-        if mail is None:
+        if first.call:
+            self._handle_call(works)
             return
-        if work.due < self._clock() and self._more < MOST_THREADS and not work.misses:
-            self._more += 1  # it was pulled after its time: all threads are busy
-        self._submit(work, mail)
+        mail = self._make(first, self._maker.make)
+        if mail is not None:
+            self._note_pulled(first)
+            self._submit(works, lambda guard: [self._service.send(mail, guard)])
 
-    def _make(self, work: Work) -> OutgoingEmail | None:
+    def _handle_call(self, works: list[Work]) -> None:
+        """One bulk call; rows that do not fit in get another slot and go out singly."""
+        campaign = self._maker.mail_of(works[0].row.campaign_id)
+        template = campaign.template
+        made = [(work, self._make(work, self._maker.make_entry)) for work in works]
+        entries = [(work, entry) for work, entry in made if entry is not None]
+        if template is None or not entries:
+            return
+        fitting = [(work, entry) for work, entry in entries if fits(template, entry)]
+        mails = next(batches(template, [entry for _, entry in fitting]), [])
+        carried = [work for work, _ in fitting[: len(mails)]]
+        ids = {work.row.id for work in carried}
+        self._miss([work for work, _ in entries if work.row.id not in ids])
+        if not carried:
+            return
+        self._note_pulled(carried[0])
+        self._submit(
+            carried,
+            lambda guard: self._service.send_bulk(
+                template, campaign.sender, mails, campaign.configuration_set, guard
+            ),
+        )
+
+    def _make(self, work: Work, make: Callable[[ClaimedRow], Made]) -> Made | None:
         try:
-            return self._maker.make(work.row)
+            return make(work.row)
         except CannotMake as problem:
             sentence = str(problem)
         except Exception as error:
@@ -132,31 +170,61 @@ class SenderPool:
         self._report(work, SendResult(Outcome.REFUSED, code="template", reason=sentence[:500]))
         return None
 
-    def _submit(self, work: Work, mail: OutgoingEmail) -> None:
+    def _note_pulled(self, work: Work) -> None:
+        if work.due < self._clock() and self._more < MOST_THREADS and not work.misses:
+            self._more += 1  # it was pulled after its time: all threads are busy
+
+    def _submit(
+        self, works: list[Work], send: Callable[[Callable[[], bool]], list[SendResult]]
+    ) -> None:
         """Call SES; the wait for the slot comes last before the first byte.
 
         By then the mail is made and signed and the connection stands, so that what arrives is
         as even as the slots are.
         """
+        first = works[0]
         late = False
         began = 0.0
 
         def wait_and_look() -> bool:
             nonlocal late, began
-            self._sleep(max(0.0, work.due - self._clock()))
+            self._sleep(max(0.0, first.due - self._clock()))
             now = began = self._clock()
-            misses = max(work.misses, self.in_vain)
-            late = now - work.due > pacing.lateness_allowed(work.rate, misses)
-            return not late and self._is_fit(work, now)
+            late = now - first.due > self._lateness_allowed(works)
+            return not late and all(self._is_fit(work, now) for work in works)
 
-        result = self._service.send(mail, wait_and_look)
+        results = send(wait_and_look)
         if late:
-            self.missed.append(replace(work, misses=work.misses + 1))
-        else:
-            self.in_vain = 0
-            if began:
-                self.call_seconds += 0.05 * (self._clock() - began - self.call_seconds)
-            self._report(work, result)
+            self._miss(works)
+            return
+        self.in_vain = 0
+        if began:
+            self.call_seconds += 0.05 * (self._clock() - began - self.call_seconds)
+        if first.call:
+            self._note_call(first.row.campaign_id, results[0])
+        for work, result in zip(works, results, strict=True):
+            if result.code == BULK_REFUSED:
+                self._miss([work])
+            else:
+                self._report(work, result)
+
+    def _lateness_allowed(self, works: list[Work]) -> float:
+        first = works[0]
+        allowed = pacing.lateness_allowed(first.rate, max(first.misses, self.in_vain))
+        if first.call:
+            allowed = max(allowed, bulk_pacing.lateness_allowed(first.rate, len(works)))
+        return allowed
+
+    def _note_call(self, campaign_id: int, result: SendResult) -> None:
+        """What a bulk call says about bulk calls; before its reports, for the same flush."""
+        if result.code == BULK_REFUSED:
+            self.refused_in_bulk[campaign_id] = result.reason or ""
+        elif result.outcome is not Outcome.NOT_SUBMITTED:
+            self.calls.append(result.code == BULK_THROTTLED)
+
+    def _miss(self, works: list[Work]) -> None:
+        """These need other slots; then they go out singly."""
+        self.missed.extend(replace(work, misses=work.misses + 1, call=0) for work in works)
 
     def _is_fit(self, work: Work, now: float) -> bool:
         """The fence against suspend, the age of the row's check, and stopping."""

@@ -50,6 +50,7 @@ class SendingCampaign:
     waiting_until: datetime | None
     reason_code: str | None
     tracking_decided: bool  # nothing goes out before that (services.tracking)
+    send_api: str | None  # of config.SendApi; None = not decided yet
 
     def waits(self, now: datetime) -> bool:
         """Whether the pause between two batches or a closed window holds it back now."""
@@ -66,6 +67,7 @@ def sending_campaigns(session: Session, *, with_pending: bool = True) -> list[Se
         c.id, c.content_version, c.send_undeliverable, c.cap_per_second, c.batch_size,
         c.batch_pause_seconds, c.batch_left, c.window_days, c.window_start, c.window_end,
         c.window_zone, c.waiting_until, c.reason_code, c.tracking_in_force,
+        c.send_api,
     ).where(c.status == CampaignStatus.SENDING)  # fmt: skip
     if with_pending:
         pending = select(Recipient.id).where(
@@ -89,6 +91,7 @@ def _sending_campaign(row: Any) -> SendingCampaign:
         waiting_until=row.waiting_until,
         reason_code=row.reason_code,
         tracking_decided=row.tracking_in_force is not None,
+        send_api=row.send_api,
     )
 
 
@@ -228,6 +231,15 @@ def stop(
     if campaign_ids is not None:
         statement = statement.where(c.id.in_(sorted(campaign_ids)))
     return list(session.execute(statement).scalars())
+
+
+def decide_send_api(session: Session, campaign_id: int, api: str, reason: str | None) -> None:
+    """Keep how the campaign's mails go out from now on, and why if it is not as wanted."""
+    session.execute(
+        update(_CAMPAIGNS)
+        .where(_CAMPAIGNS.c.id == campaign_id)
+        .values(send_api=api, send_api_reason=reason)
+    )
 
 
 def spend_batch(session: Session, campaign: SendingCampaign, claimed: int, now: datetime) -> None:

@@ -22,8 +22,9 @@ import rate_limiter
 from config import Settings
 from database import writing
 from domain.addresses import AddressProblem, address_hash, check_syntax
-from domain.outgoing import OutgoingEmail, Unsendable, make_sender, test_mail_tags
-from domain.rendering import TemplateProblem, compile_mail, mail_variables
+from domain.bulk_template import BulkEmail, BulkTemplate, bulk_template, fits, why_not_bulk
+from domain.outgoing import OutgoingEmail, Sender, Unsendable, make_sender, test_mail_tags
+from domain.rendering import CompiledMail, TemplateProblem, compile_mail, mail_variables
 from domain.send_outcomes import Outcome, SendResult
 from domain.statuses import JobKind
 from domain.unsubscribe_tokens import make_token
@@ -42,10 +43,20 @@ _RETRY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
+class _InBulk:
+    """A bulk call with one mail in it."""
+
+    template: BulkTemplate
+    sender: Sender
+    mail: BulkEmail
+    configuration_set: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """A test mail with its slot drawn; `wait` is the time until the slot (seconds)."""
 
-    mail: OutgoingEmail
+    mail: OutgoingEmail | _InBulk
     wait: float
 
 
@@ -82,14 +93,22 @@ def queue(
     by: str | None,
     now: datetime,
     as_recipient: int | None = None,
+    in_bulk: bool = False,
 ) -> TestMail:
-    """Have the scheduler send a test mail; `as_recipient` is the row whose values it shows."""
+    """Have the scheduler send a test mail; `as_recipient` is the row whose values it shows.
+
+    `in_bulk` sends it with SendBulkEmail, to see that the mail is the same.
+    """
     mail = create(session, campaign_id, email, by=by, now=now)
     session.add(
         Job(
             kind=JobKind.TEST_MAIL,
             campaign_id=campaign_id,
-            parameters={"test_mail_id": mail.id, "as_recipient": as_recipient},
+            parameters={
+                "test_mail_id": mail.id,
+                "as_recipient": as_recipient,
+                "in_bulk": in_bulk,
+            },
             created_at=now,
             created_by=by,
         )
@@ -104,6 +123,7 @@ def run(
     settings: Settings,
     service: EmailService,
     as_recipient: int | None = None,
+    in_bulk: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> TestMail:
@@ -113,11 +133,12 @@ def run(
     any more is left alone, one that a crash left in `sending` is marked as in doubt.
     """
     waited = 0.0
-    prepared = _prepare(sessions, test_mail_id, as_recipient, settings)
+    make = _make_entry if in_bulk else _make
+    prepared = _prepare(sessions, test_mail_id, as_recipient, settings, make)
     while prepared is None and waited < _PATIENCE_SECONDS:
         sleep(_RETRY_SECONDS)
         waited += _RETRY_SECONDS
-        prepared = _prepare(sessions, test_mail_id, as_recipient, settings)
+        prepared = _prepare(sessions, test_mail_id, as_recipient, settings, make)
     if prepared is None:
         sentence = "No slot of the sending rate or of the 24-hour quota was free. Try again later."
         result = SendResult(Outcome.NOT_SUBMITTED, code="no_slot", reason=sentence)
@@ -127,7 +148,7 @@ def run(
         return prepared
     else:
         sleep(max(0.0, prepared.wait))
-        result = service.send(prepared.mail)
+        result = _send(service, prepared.mail)
     return _record(sessions, test_mail_id, result, clock())
 
 
@@ -142,6 +163,7 @@ def _prepare(
     test_mail_id: int,
     as_recipient: int | None,
     settings: Settings,
+    make: Callable[..., OutgoingEmail | _InBulk],
 ) -> _Prepared | SendResult | TestMail | None:
     """The mail with its slot; a result if it cannot be made; the row if it is done; None = wait."""
     with sessions() as session, writing(session):
@@ -154,7 +176,7 @@ def _prepare(
         if row.status != QUEUED:
             return row
         try:
-            mail = _make(session, row, as_recipient, settings)
+            mail = make(session, row, as_recipient, settings)
         except (TemplateProblem, Unsendable) as problem:
             return SendResult(Outcome.REFUSED, code="template", reason=str(problem))
         slots = rate_limiter.draw(session, 1, reserve_percent=settings.ses_quota_reserve_percent)
@@ -164,31 +186,22 @@ def _prepare(
         return _Prepared(mail, slots.draw.first - slots.database_now)
 
 
+def _send(service: EmailService, mail: OutgoingEmail | _InBulk) -> SendResult:
+    if isinstance(mail, OutgoingEmail):
+        return service.send(mail)
+    (result,) = service.send_bulk(mail.template, mail.sender, [mail.mail], mail.configuration_set)
+    return result
+
+
 def _make(
     session: Session, row: TestMail, as_recipient: int | None, settings: Settings
 ) -> OutgoingEmail:
     campaign = get_campaign(session, row.campaign_id)
-    compiled = compile_mail(
-        campaign.subject, campaign.html, campaign.text, postal_address=settings.postal_address
-    )
-    secret = address_key_secret(session)
-    token = make_token(secret, 0, campaign.id, address_hash(secret, row.email))
-    link = f"{settings.base_url}/u/{token}"
-    rendered = compiled.render(
-        mail_variables(
-            _values(session, campaign, as_recipient),
-            email=row.email,
-            unsubscribe_url=link,
-            campaign_name=campaign.name,
-        )
-    )
-    own = campaign.from_email.strip()
+    link = _link(session, row, settings)
+    values = _values(session, campaign, row, link, as_recipient)
+    rendered = _compiled(campaign, settings).render(values)
     return OutgoingEmail(
-        sender=make_sender(
-            own or settings.sender_email,
-            campaign.from_name or ("" if own else settings.sender_name),
-            campaign.reply_to or settings.reply_to,
-        ),
+        sender=_sender(campaign, settings),
         to=row.email,
         subject=rendered.subject,
         html=rendered.html,
@@ -199,14 +212,56 @@ def _make(
     )
 
 
-def _values(session: Session, campaign: Campaign, as_recipient: int | None) -> dict[str, str]:
-    """The values of the wanted recipient, or of the first one; none before an upload."""
+def _make_entry(
+    session: Session, row: TestMail, as_recipient: int | None, settings: Settings
+) -> _InBulk:
+    campaign = get_campaign(session, row.campaign_id)
+    link = _link(session, row, settings)
+    template = bulk_template(_compiled(campaign, settings))
+    data = template.data(_values(session, campaign, row, link, as_recipient))
+    tags = test_mail_tags(installation_id(session), row.attempt_id)
+    mail = BulkEmail(row.email, data, link, tags)
+    if reason := why_not_bulk(template):
+        raise Unsendable(reason)
+    if not fits(template, mail):
+        raise Unsendable("What differs between people is too much for a bulk call.")
+    set_name = campaign.configuration_set or settings.ses_configuration_set
+    return _InBulk(template, _sender(campaign, settings), mail, set_name)
+
+
+def _compiled(campaign: Campaign, settings: Settings) -> CompiledMail:
+    return compile_mail(
+        campaign.subject, campaign.html, campaign.text, postal_address=settings.postal_address
+    )
+
+
+def _sender(campaign: Campaign, settings: Settings) -> Sender:
+    own = campaign.from_email.strip()
+    return make_sender(
+        own or settings.sender_email,
+        campaign.from_name or ("" if own else settings.sender_name),
+        campaign.reply_to or settings.reply_to,
+    )
+
+
+def _link(session: Session, row: TestMail, settings: Settings) -> str:
+    secret = address_key_secret(session)
+    token = make_token(secret, 0, row.campaign_id, address_hash(secret, row.email))
+    return f"{settings.base_url}/u/{token}"
+
+
+def _values(
+    session: Session, campaign: Campaign, row: TestMail, link: str, as_recipient: int | None
+) -> dict[str, str]:
+    """The values of the wanted recipient, or of the first one; no columns before an upload."""
     query = select(Recipient.variables).where(Recipient.campaign_id == campaign.id)
     if as_recipient is not None:
         query = query.where(Recipient.id == as_recipient)
     found = session.scalar(query.order_by(Recipient.id).limit(1))
     values: dict[str, str] = json.loads(found) if found else {}
-    return values
+    return mail_variables(
+        values, email=row.email, unsubscribe_url=link, campaign_name=campaign.name
+    )
 
 
 def _record(

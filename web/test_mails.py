@@ -119,7 +119,8 @@ def new(campaign_id: int) -> str | tuple[str, int] | AnyResponse:
             if once.take(db, request.form.get("once"), now()) is None:
                 chosen = request.form.get("recipient", type=int)
                 test_mails.queue(db, campaign_id, form.email.data or "", by=current_user.email,
-                                 now=now(), as_recipient=chosen)  # fmt: skip
+                                 now=now(), as_recipient=chosen,
+                                 in_bulk="in_bulk" in request.form)  # fmt: skip
                 once.keep(db, request.form.get("once"), url_for(".new", campaign_id=campaign_id))
     except Refused as refusal:
         form.email.errors = [str(refusal)]

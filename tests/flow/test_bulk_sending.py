@@ -250,7 +250,7 @@ TAKEN = {"Status": "SUCCESS", "MessageId": "m"}
         (answer("200 OK", "nonsense"), [Outcome.UNKNOWN] * 3, None),
         (aws_error("500 Oops", "InternalFailure", ""), [Outcome.UNKNOWN] * 3, "server_error"),
         (aws_error("429 Slow", "TooManyRequestsException", ""), [Outcome.THROTTLED] * 3,
-         "throttled"),
+         "bulk_throttled"),
         (aws_error("400 Bad", "BadRequestException", "one bad address"),
          [Outcome.NOT_SUBMITTED] * 3, "bulk_refused"),
         (aws_error("400 Bad", "MessageRejected", "Email address is not verified: p1@example.net"),

@@ -205,7 +205,8 @@ def test_queueing_leaves_one_job_for_the_scheduler(
     mail = _queued(session, campaign_id, now, as_recipient=7)
     job = session.scalars(select(Job)).one()
     assert job.kind is JobKind.TEST_MAIL
-    assert job.parameters == {"test_mail_id": mail.id, "as_recipient": 7}
+    expected = {"test_mail_id": mail.id, "as_recipient": 7, "in_bulk": False}
+    assert job.parameters == expected
 
 
 def test_something_that_is_no_address_is_refused_with_the_reason(
@@ -213,3 +214,23 @@ def test_something_that_is_no_address_is_refused_with_the_reason(
 ) -> None:
     with writing(session), pytest.raises(Refused):
         test_mails.create(session, campaign_id, "me@@example.org", by=None, now=now)
+
+
+def test_a_test_mail_in_bulk_is_the_same_mail(
+    sessions: sessionmaker[Session],
+    session: Session,
+    simulator: Any,
+    settings: Settings,
+    service: EmailService,
+    campaign_id: int,
+    now: datetime,
+) -> None:
+    bodies = []
+    for in_bulk in (False, True):
+        mail = _queued(session, campaign_id, now)
+        row = test_mails.run(sessions, mail.id, settings=settings, service=service, in_bulk=in_bulk)
+        assert row.status == test_mails.SENT
+        newest = _mails(simulator)[0]
+        assert newest.tags["bes_test"] == row.attempt_id
+        bodies.append(simulator.call(lambda newest=newest: of_mail(newest)))
+    assert bodies[0] == bodies[1]
