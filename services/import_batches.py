@@ -29,7 +29,7 @@ _COLUMNS = (
 )
 #: Rows that one statement writes on SQLite: its work then runs in one go, without a return to
 #: Python after each row.
-_BLOCK = 100
+_BLOCKS = (100, 10, 1)
 _CONFLICT = " ON CONFLICT (campaign_id, address) DO NOTHING"
 
 
@@ -42,7 +42,7 @@ def _sqlite_statement(rows: int) -> str:
     )
 
 
-_SQLITE_BLOCK, _SQLITE_ONE = _sqlite_statement(_BLOCK), _sqlite_statement(1)
+_SQLITE = tuple((size, _sqlite_statement(size)) for size in _BLOCKS)
 _POSTGRES = (
     f"INSERT INTO recipients ({_COLUMNS})"  # noqa: S608 - constants only
     " SELECT email, address, hash, variables, line, %s, %s::int, %s, %s, %s::int, %s::bigint,"
@@ -247,11 +247,10 @@ def _insert(
 def _insert_into_sqlite(
     connection: Connection, group: list[Candidate], same: tuple[Any, ...]
 ) -> int:
-    inserted, whole = 0, len(group) - len(group) % _BLOCK
-    for start in range(0, whole, _BLOCK):
-        block = chain.from_iterable(one[:5] for one in group[start : start + _BLOCK])
-        inserted += connection.exec_driver_sql(_SQLITE_BLOCK, (*same, *block)).rowcount
-    rest = [(*same, *one[:5]) for one in group[whole:]]
-    if rest:
-        inserted += connection.exec_driver_sql(_SQLITE_ONE, rest).rowcount
+    inserted = start = 0
+    for size, statement in _SQLITE:
+        while len(group) - start >= size:
+            block = chain.from_iterable(one[:5] for one in group[start : start + size])
+            inserted += connection.exec_driver_sql(statement, (*same, *block)).rowcount
+            start += size
     return inserted

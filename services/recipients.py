@@ -39,7 +39,7 @@ from services.spreadsheets import Workbook, convert, is_workbook, numbered_rows
 logger = logging.getLogger(__name__)
 
 #: A writing step on SQLite takes about this long (seconds); its size adapts.
-_STEP_SECONDS = 0.012
+_STEP_SECONDS = 0.015
 #: How much of a step may be waiting for the disk or for other programs' share of the processor.
 _WAITING = 3.0
 _FIRST_STEP, _SMALLEST, _LARGEST = 300, 200, 2_000
