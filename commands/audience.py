@@ -17,6 +17,7 @@ from aws.clients import AwsClients
 from commands.campaigns import campaigns
 from commands.terminal import (
     answer,
+    campaign_argument,
     changing,
     columns,
     existing_file,
@@ -38,7 +39,7 @@ _SHOWN_REFUSED = 20
 
 
 @campaigns.command("import")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @click.argument("file")
 @json_option
 def import_(campaign_id: int, file: str, as_json: bool) -> None:
@@ -57,7 +58,7 @@ def import_(campaign_id: int, file: str, as_json: bool) -> None:
 
 
 @campaigns.command("verify")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @json_option
 def verify(campaign_id: int, as_json: bool) -> None:
     """Check every address that is still to be sent to, and wait for the result."""
@@ -75,7 +76,7 @@ def verify(campaign_id: int, as_json: bool) -> None:
 
 
 @campaigns.command("test")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @click.argument("email")
 @json_option
 def test(campaign_id: int, email: str, as_json: bool) -> None:
@@ -94,11 +95,14 @@ def test(campaign_id: int, email: str, as_json: bool) -> None:
 
 
 @campaigns.command("export")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @click.option("--format", "kind", type=click.Choice(sorted(exports.FORMATS)), default="csv")
 @click.option("--output", metavar="FILE", help="Where to; without it to stdout.")
-def export(campaign_id: int, kind: str, output: str | None) -> None:
+@json_option
+def export(campaign_id: int, kind: str, output: str | None, as_json: bool) -> None:
     """Write every recipient with its state, times and variables."""
+    if as_json and output is None:
+        refuse("--json needs --output FILE: stdout cannot hold the document and the export.")
     make = exports.FORMATS[kind]
     pieces = make(exports.recipient_rows(sessions(), campaign_id))
     if output is None:
@@ -113,6 +117,8 @@ def export(campaign_id: int, kind: str, output: str | None) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         refuse(f"{output} cannot be written: {error.strerror}.")
+    document = {"id": campaign_id, "format": kind, "output": str(target.resolve())}
+    answer(document, as_json, f"The export is in {output}.")
 
 
 def _import_words(document: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import click
 from commands.terminal import (
     Nouns,
     answer,
+    campaign_argument,
     changing,
     columns,
     json_option,
@@ -103,7 +104,7 @@ def list_(as_json: bool) -> None:
 
 
 @campaigns.command("launch")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @click.option("--at", metavar="TIME", help="Later: ISO 8601 with offset, 2030-01-31T09:00+01:00.")
 @json_option
 def launch(campaign_id: int, at: str | None, as_json: bool) -> None:
@@ -117,7 +118,7 @@ def launch(campaign_id: int, at: str | None, as_json: bool) -> None:
 
 
 @campaigns.command("pause")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @json_option
 def pause(campaign_id: int, as_json: bool) -> None:
     """Stop sending until `resume`."""
@@ -127,7 +128,7 @@ def pause(campaign_id: int, as_json: bool) -> None:
 
 
 @campaigns.command("resume")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @json_option
 def resume(campaign_id: int, as_json: bool) -> None:
     """Go on after a pause."""
@@ -137,7 +138,7 @@ def resume(campaign_id: int, as_json: bool) -> None:
 
 
 @campaigns.command("cancel")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @json_option
 def cancel(campaign_id: int, as_json: bool) -> None:
     """End a campaign for good; mails already handed over stay sent."""
@@ -151,7 +152,7 @@ def cancel(campaign_id: int, as_json: bool) -> None:
 
 
 @campaigns.command("status")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @json_option
 def status(campaign_id: int, as_json: bool) -> None:
     """What a campaign does, and what became of its recipients."""
@@ -161,7 +162,7 @@ def status(campaign_id: int, as_json: bool) -> None:
 
 
 @campaigns.command("recount")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @json_option
 def recount_(campaign_id: int, as_json: bool) -> None:
     """Compare the counters with a count of the ledger; exit code 1 if they differ."""

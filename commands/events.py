@@ -7,6 +7,7 @@ import click
 from commands.terminal import (
     Nouns,
     answer,
+    campaign_argument,
     changing,
     json_option,
     now,
@@ -25,7 +26,7 @@ def events() -> None:
 
 
 @events.command("replay")
-@click.argument("campaign_id", metavar="ID", type=int)
+@campaign_argument
 @click.option("--raise-only", is_flag=True, help="Take nothing back that is known.")
 @json_option
 def replay(campaign_id: int, raise_only: bool, as_json: bool) -> None:

@@ -29,16 +29,26 @@ from services.users import UserProblem
 #: Errors whose text is meant for the person at the terminal.
 _REFUSALS = (Refused, TemplateProblem, UserProblem)
 
+#: The ID of a campaign: no larger than one can be in the database.
+campaign_argument = click.argument("campaign_id", metavar="ID", type=click.IntRange(1, 2**31 - 1))
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
 class Nouns(AppGroup):
-    """A group of commands; what they refuse becomes one line on stderr and exit code 1."""
+    """A group of commands; what they refuse becomes one line on stderr and exit code 1.
+
+    A wrong argument is refused in the same way, as scripts rely on it.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command and translate its refusals."""
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            place = (error.ctx or ctx).command_path
+            refuse(f"{error.format_message()} See: {place} --help")
         except _REFUSALS as refusal:
             refuse(str(refusal))
         except (OperationalError, ProgrammingError) as error:
