@@ -6,6 +6,7 @@ itself is `services.sending`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from config import Settings
+from domain.addresses import AddressProblem, check_syntax
 from domain.rendering import compile_mail
 from domain.statuses import CampaignStatus, Fact, RecipientStatus
 from domain.text_part import text_from_html
@@ -126,6 +128,7 @@ def _write_content(campaign: Campaign, content: CampaignContent, settings: Setti
         raise Refused("The campaign needs a name.")
     if len(name) > 200:
         raise Refused("The name is longer than 200 characters: shorten it.")
+    _check_headers(content)
     automatic = content.text_is_automatic or not content.text.strip()
     text = text_from_html(content.html) if automatic else content.text
     compile_mail(content.subject, content.html, text)
@@ -139,6 +142,23 @@ def _write_content(campaign: Campaign, content: CampaignContent, settings: Setti
         settings.sender_name if not content.from_email.strip() else ""
     )
     campaign.reply_to = content.reply_to.strip() or settings.reply_to
+
+
+def _check_headers(content: CampaignContent) -> None:
+    """What ends in a header is one line and, where it shall be an address, is one."""
+    lines = {
+        "subject": content.subject,
+        "sender's name": content.from_name,
+        "sender's address": content.from_email,
+        "reply-to address": content.reply_to,
+    }
+    for what, value in lines.items():
+        if re.search(r"[\r\n\0]", value.strip()):
+            raise Refused(f"The {what} must be one line.")
+        if what.endswith("address") and value.strip():
+            found = check_syntax(value.strip())
+            if isinstance(found, AddressProblem):
+                raise Refused(f"The {what}: {found}")
 
 
 def duplicate_campaign(

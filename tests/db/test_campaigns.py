@@ -1,5 +1,6 @@
 """What a person may do with a campaign in which state, and the status document."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -57,6 +58,20 @@ def test_a_template_error_is_told_at_save_and_nothing_is_stored(session, setting
 def test_a_campaign_needs_a_name_of_reasonable_length(session, settings, now, name):
     with pytest.raises(Refused, match="name"):
         create(session, settings, now, CampaignContent(name=name, subject="s", html="h"))
+
+
+@pytest.mark.parametrize("field", ["subject", "from_name", "from_email", "reply_to"])
+def test_what_ends_in_a_header_is_one_line(session, settings, now, field):
+    forged = replace(CONTENT, **{field: "news@example.com\r\nBcc: other@example.com"})
+    with pytest.raises(Refused, match="one line"):
+        create(session, settings, now, forged)
+    assert session.query(Campaign).count() == 0
+
+
+@pytest.mark.parametrize("field", ["from_email", "reply_to"])
+def test_sender_and_reply_to_must_be_addresses(session, settings, now, field):
+    with pytest.raises(Refused, match="no e-mail address"):
+        create(session, settings, now, replace(CONTENT, **{field: "newsroom"}))
 
 
 def test_a_text_part_written_by_hand_is_kept(session, settings, now):
