@@ -44,6 +44,7 @@ def init_app(app: Flask) -> None:
 
     app.config.setdefault("BOOTSTRAP_SERVE_LOCAL", True)
     app.url_map.converters["int"] = RowId
+    app.url_map.strict_slashes = False  # `/suppressions` is the page, no redirect to it
     database.connect(app)
     Bootstrap5(app)
     security.init_app(app)

@@ -43,6 +43,11 @@ def test_strangers_reach_only_what_is_public(app: Flask, client: FlaskClient) ->
     assert reached == []
 
 
+@pytest.mark.parametrize("address", ["/suppressions", "/suppressions/", "/campaigns"])
+def test_pages_answer_with_and_without_a_slash(logged_in: FlaskClient, address: str) -> None:
+    assert logged_in.get(address).status_code == 200
+
+
 def test_every_public_endpoint_exists(app: Flask) -> None:
     assert set(app.view_functions) >= PUBLIC_ENDPOINTS
 
