@@ -211,7 +211,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.error("%s", error)
         return 1
     engine = make_engine(settings.database_url)
-    if not _schema_fits(engine):
+    try:
+        if not _schema_fits(engine):
+            return 1
+    except DBAPIError as error:
+        logger.error("The database does not answer: %s", " ".join(str(error.orig).split()))
         return 1
     only_sends = options.sender_of is not None
     processes = None if only_sends else SenderProcesses(children.command(), settings.senders)

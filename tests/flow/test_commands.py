@@ -93,6 +93,19 @@ def test_campaign_runs_from_the_command_line_to_its_last_event(
     assert len(export.splitlines()) == PEOPLE + 1
 
 
+def test_scheduler_without_its_database_says_so_in_one_line(environment: dict[str, str]) -> None:
+    unset = {name.upper(): "" for name in Settings.__dataclass_fields__}
+    nowhere = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}
+    done = subprocess.run(
+        [sys.executable, "scheduler.py", "--until-idle"],
+        cwd=ROOT, env={"PATH": os.environ["PATH"], **unset, **environment, **nowhere},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "The database does not answer" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def _says_no(address: str) -> bool:
     steps = {(step.kind, step.detail.partition("/")[0]) for step in plan(address, Mix())}
     return bool(
