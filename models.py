@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Computed,
     Float,
     ForeignKey,
     Index,
@@ -187,6 +188,7 @@ class Recipient(Base):
               sqlite_where=text("verdict IN ('risky', 'undeliverable', 'unknown')"),
               postgresql_where=text("verdict IN ('risky', 'undeliverable', 'unknown')")),
         Index("ix_recipients_updated", "campaign_id", "updated_at"),
+        Index("ix_recipients_domain", "campaign_id", "domain", "id"),  # a search by domain
         {"sqlite_autoincrement": True},
     )  # fmt: skip
 
@@ -194,6 +196,13 @@ class Recipient(Base):
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
     email: Mapped[str] = mapped_column(String(320))  # as typed, domain in Punycode: what SES gets
     address: Mapped[str] = mapped_column(KeyText)  # the key: see domain.addresses.address_key
+    #: What follows the last @ of the address: `rtrim` cuts off all characters but that one.
+    domain: Mapped[str] = mapped_column(
+        KeyText,
+        Computed(
+            "substr(address, length(rtrim(address, replace(address, '@', ''))) + 1)", persisted=True
+        ),
+    )
     address_hash: Mapped[bytes] = mapped_column(LargeBinary(16))  # keyed, see services.suppression
     variables: Mapped[str] = mapped_column(Text, default="{}")  # a JSON object of strings
     line: Mapped[int | None]  # physical line or sheet row it came from

@@ -20,6 +20,7 @@ from domain.event_raw import pack, unpack, without_repeats
 from domain.ses_events import CRITICAL_KINDS, EventKind, SesEvent, parse_text
 from domain.statuses import EventStatus
 from models import Event
+from services.event_backlog import WAITING
 from services.event_effects import Matched, apply_matched
 from services.event_matching import Belongs, Match, match_events
 from services.installation import installation_id
@@ -186,7 +187,11 @@ def event_of(key: bytes, raw: bytes | None) -> SesEvent | None:
 
 def count_unapplied(session: Session) -> int:
     """Events that are stored and not applied yet (parked and dead ones wait for something)."""
-    query = select(func.count()).select_from(_EVENTS).where(_EVENTS.c.status == EventStatus.NEW)
+    query = (
+        select(func.count())
+        .select_from(_EVENTS)
+        .where(WAITING, _EVENTS.c.status == EventStatus.NEW)
+    )
     return session.scalar(query) or 0
 
 

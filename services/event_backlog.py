@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, select, text, update
 from sqlalchemy.orm import Session
 
 from domain.ses_events import CRITICAL_KINDS
@@ -17,6 +17,8 @@ from services.installation import get_value, set_value
 PARKED_HOURS = 24
 #: Only events this young are matched again all the time; older ones when their send is recorded.
 _REMATCH_MINUTES = 15
+#: Written as in the index of waiting events: without it SQLite would look through all of them.
+WAITING = text("events.status IN ('new', 'parked', 'dead')")
 _EVENTS = cast(Table, Event.__table__)
 _ROWS = cast(Table, Recipient.__table__)
 
@@ -25,7 +27,7 @@ def waiting_keys(session: Session, limit: int) -> list[bytes]:
     """Events that are stored and not applied, oldest first."""
     query = (
         select(_EVENTS.c.key)
-        .where(_EVENTS.c.status == EventStatus.NEW)
+        .where(WAITING, _EVENTS.c.status == EventStatus.NEW)
         .order_by(_EVENTS.c.received_at)
         .limit(limit)
     )
@@ -38,6 +40,7 @@ def matchable_parked(session: Session, now: datetime, limit: int) -> list[bytes]
         select(_EVENTS.c.key)
         .join(_ROWS, _ROWS.c.message_id == _EVENTS.c.message_id)
         .where(
+            WAITING,
             _EVENTS.c.status == EventStatus.PARKED,
             _EVENTS.c.received_at >= now - timedelta(minutes=_REMATCH_MINUTES),
         )
@@ -51,6 +54,7 @@ def expire_parked(session: Session, now: datetime, limit: int) -> int:
     over = (
         select(_EVENTS.c.key)
         .where(
+            WAITING,
             _EVENTS.c.status == EventStatus.PARKED,
             _EVENTS.c.received_at < now - timedelta(hours=PARKED_HOURS),
         )

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from database import is_sqlite
 from domain.statuses import EventStatus
 from models import Event, Recipient
+from services.event_backlog import WAITING
 from services.notices import clear_notice, raise_notice
 
 SILENCE_NOTICE = "events-silent"
@@ -35,7 +36,7 @@ def backlog(session: Session, now: datetime) -> Backlog:
     """What the background applier still has before it."""
     count, oldest = session.execute(
         select(func.count(), func.min(_EVENTS.c.received_at)).where(
-            _EVENTS.c.status == EventStatus.NEW
+            WAITING, _EVENTS.c.status == EventStatus.NEW
         )
     ).one()
     return Backlog(count, (now - oldest).total_seconds() if oldest else 0.0)

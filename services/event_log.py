@@ -20,6 +20,7 @@ from domain.ses_events import SesEvent
 from domain.statuses import EventStatus
 from models import Campaign, DeadLetter, Event, Recipient
 from services.delivery_events import event_of
+from services.event_backlog import WAITING
 from services.installation import address_key_secret
 
 PAGE_SIZE = 50
@@ -86,6 +87,8 @@ def log_page(
     query = query.outerjoin(Campaign, Campaign.id == Event.campaign_id)
     if status is not None:
         query = query.where(Event.status == status)
+    if status in (EventStatus.NEW, EventStatus.PARKED, EventStatus.DEAD):
+        query = query.where(WAITING)
     if text.strip():
         query = query.where(_found(session, text.strip()))
     query = query.where(_older_than(before))
@@ -134,7 +137,7 @@ def figures(session: Session, now: datetime) -> Figures:
 
 def dead_events(session: Session, limit: int = 200) -> list[Event]:
     """Events whose application raised an error, newest first."""
-    query = select(Event).where(Event.status == EventStatus.DEAD)
+    query = select(Event).where(WAITING, Event.status == EventStatus.DEAD)
     return list(session.scalars(query.order_by(Event.received_at.desc()).limit(limit)))
 
 
@@ -144,7 +147,7 @@ def dead_letters(session: Session, limit: int = 200) -> list[DeadLetter]:
 
 
 def _count(session: Session, status: EventStatus) -> int:
-    return session.scalar(select(func.count()).where(Event.status == status)) or 0
+    return session.scalar(select(func.count()).where(WAITING, Event.status == status)) or 0
 
 
 def _found(session: Session, text: str) -> ColumnElement[bool]:

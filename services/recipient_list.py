@@ -1,8 +1,8 @@
 """One page of a campaign's recipients: by state, by the start of an address, or by domain.
 
 Keyset pages: a page begins after the last row of the one before, so that page 10,000 is as fast
-as the first and rows never shift under the reader. Order is import order; a search for an
-address is in the order of addresses, which its index gives.
+as the first and rows never shift under the reader. Order is import order; a search is in the
+order of addresses, or of domains and then import order, which its index gives.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ColumnElement, String, bindparam, select, tuple_, type_coerce
 from sqlalchemy.orm import Session
 
 from domain.addresses import address_key
 from domain.statuses import RecipientStatus, Verdict
-from models import Recipient
-from services.suppression import prefix_range
+from models import CampaignCounters, Recipient
 
 PAGE_SIZE = 50
+#: A state with no more rows than this is looked through row by row when it is searched; in a
+#: larger one the next match is near wherever the search begins.
+_FEW_ROWS = 20_000
+_LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,31 @@ class RecipientPage:
     rows: Sequence[Recipient]
     before: int | None
     after: int | None
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Columns that give the order, the first of them searched for what begins with `start`."""
+
+    columns: tuple[Any, ...]
+    start: str = ""
+
+    def within(self, edge: tuple[Any, ...] | None, *, backwards: bool) -> list[ColumnElement[bool]]:
+        """The range of the search, cut off at the row that stands at the edge.
+
+        One bound at each end only: a database with two would take the looser one.
+        """
+        first = self.columns[0]
+        whole: Any = first if len(self.columns) == 1 else tuple_(*self.columns)
+        cut = edge[0] if edge and len(edge) == 1 else edge
+        bounds: list[ColumnElement[bool]] = []
+        if cut is not None:
+            bounds.append(whole < cut if backwards else whole > cut)
+        if self.start and (cut is None or backwards):
+            bounds.append(first >= self.start)
+        if self.start and (cut is None or not backwards):
+            bounds.append(first < self.start + _LAST)
+        return bounds
 
 
 def recipient_page(
@@ -47,18 +75,17 @@ def recipient_page(
     `text` is the start of an address, or `@` and the start of a domain, in capitals or not.
     """
     text = _normal(text)
-    by_address = bool(text) and not text.startswith("@")
-    key: Any = Recipient.address if by_address else Recipient.id
-    query = select(Recipient).where(
-        Recipient.campaign_id == campaign_id, *_filter(status, verdict, text)
-    )
-    cursor = after if before is None else before
-    edge = _edge(session, campaign_id, cursor, by_address=by_address)
+    few = bool(text and status) and _has_few(session, campaign_id, status)
+    order = _order(text, few=few)
+    edge = _edge(session, campaign_id, after if before is None else before, text)
     backwards = before is not None and edge is not None
-    if edge is not None:
-        query = query.where(key < edge if backwards else key > edge)
-    query = query.order_by(key.desc() if backwards else key).limit(limit + 1)
-    rows = list(session.scalars(query))
+    query = select(Recipient).where(
+        Recipient.campaign_id == campaign_id,
+        *_filter(status, verdict, searched=bool(text), few=few),
+        *order.within(edge, backwards=backwards),
+    )
+    query = query.order_by(*(c.desc() if backwards else c for c in order.columns))
+    rows = list(session.scalars(query.limit(limit + 1)))
     more, rows = len(rows) > limit, rows[:limit]
     if backwards:
         rows.reverse()
@@ -71,35 +98,63 @@ def recipient_page(
 
 def _normal(text: str) -> str:
     text = text.strip().lower()
-    return address_key(text) if "@" in text[1:] and not text.endswith("@") else text
+    if text.startswith("@"):
+        return "" if text == "@" else address_key(f"x{text}").removeprefix("x")
+    return address_key(text) if "@" in text and not text.endswith("@") else text
+
+
+def _order(text: str, *, few: bool) -> _Order:
+    """By the index of addresses, of domains or of ids; `few` rows are sorted instead."""
+    if not text:
+        return _Order((Recipient.id,))
+    if text.startswith("@"):
+        return _Order((_unindexed(Recipient.domain) if few else Recipient.domain, Recipient.id),
+                      text[1:])  # fmt: skip
+    return _Order((_unindexed(Recipient.address) if few else Recipient.address,), text)
+
+
+def _unindexed(column: Any) -> Any:
+    """The same text, for which the planner knows no index."""
+    return type_coerce(column, String).concat("")
+
+
+def _has_few(session: Session, campaign_id: int, status: RecipientStatus | None) -> bool:
+    counters = session.get(CampaignCounters, campaign_id)
+    return (
+        counters is not None
+        and status is not None
+        and (getattr(counters, status.value) <= _FEW_ROWS)
+    )
 
 
 def _filter(
-    status: RecipientStatus | None, verdict: Verdict | None, text: str
+    status: RecipientStatus | None, verdict: Verdict | None, *, searched: bool, few: bool
 ) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if status is not None:
+    if status is not None and searched and not few:
+        conditions.append(_unindexed(Recipient.status) == status.value)
+    elif status is not None:
         conditions.append(Recipient.status == status)
     if verdict is not None:
         # Written out, so that SQLite can see that its partial index on verdicts serves.
         written: ColumnElement[str] = bindparam(None, verdict.value, literal_execute=True)
         conditions.append(Recipient.verdict == written)
-    if text.startswith("@"):
-        conditions.append(Recipient.address.contains(text, autoescape=True))
-    elif text:
-        conditions.append(prefix_range(Recipient.address, text))
     return conditions
 
 
-def _edge(session: Session, campaign_id: int, cursor: int | None, *, by_address: bool) -> Any:
-    """The key of the row a page begins or ends at; None for a row that is not there."""
-    if cursor is None or not by_address:
-        return cursor
-    return session.scalar(
-        select(Recipient.address).where(
-            Recipient.id == cursor, Recipient.campaign_id == campaign_id
-        )
-    )
+def _edge(
+    session: Session, campaign_id: int, cursor: int | None, text: str
+) -> tuple[Any, ...] | None:
+    """The place of the row a page begins or ends at; None for a row that is not there."""
+    if cursor is None:
+        return None
+    if not text:
+        return (cursor,)
+    columns = (Recipient.domain, Recipient.id) if text.startswith("@") else (Recipient.address,)
+    found = session.execute(
+        select(*columns).where(Recipient.id == cursor, Recipient.campaign_id == campaign_id)
+    ).one_or_none()
+    return None if found is None else tuple(found)
 
 
 def find_recipient(session: Session, campaign_id: int, recipient_id: int) -> Recipient | None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain.statuses import CampaignStatus, EventStatus, RecipientStatus
 from models import Bucket, Campaign, CampaignCounters, DeadLetter, Event
 from services import schema, workers
+from services.event_backlog import WAITING
 from web.database import session, settings
 
 blueprint = Blueprint("health", __name__)
@@ -108,7 +109,7 @@ def _events() -> GaugeMetricFamily:
         session()
         .execute(
             select(Event.status, func.count())
-            .where(Event.status.in_(waiting))
+            .where(WAITING, Event.status.in_(waiting))
             .group_by(Event.status)
         )
         .all()

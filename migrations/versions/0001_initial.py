@@ -374,6 +374,15 @@ def upgrade() -> None:
             sa.String(length=320).with_variant(sa.String(length=320, collation="C"), "postgresql"),
             nullable=False,
         ),
+        sa.Column(
+            "domain",
+            sa.String(length=320).with_variant(sa.String(length=320, collation="C"), "postgresql"),
+            sa.Computed(
+                "substr(address, length(rtrim(address, replace(address, '@', ''))) + 1)",
+                persisted=True,
+            ),
+            nullable=False,
+        ),
         sa.Column("address_hash", sa.LargeBinary(length=16), nullable=False),
         sa.Column("variables", sa.Text(), nullable=False),
         sa.Column("line", sa.Integer(), nullable=True),
@@ -433,6 +442,7 @@ def upgrade() -> None:
             ["campaign_id", "status", "id"],
             unique=False,
         )
+        batch_op.create_index("ix_recipients_domain", ["campaign_id", "domain", "id"], unique=False)
         batch_op.create_index(
             "ix_recipients_message_id",
             ["message_id"],

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from database import writing
 from domain.statuses import Fact, RecipientStatus
-from models import PastAttempt
+from models import PastAttempt, Recipient
 from services.recipient_list import find_recipient, recipient_page
 from services.recipient_timeline import timeline
 from tests.factories import add_campaign, add_recipients, add_sending
@@ -50,6 +50,56 @@ def test_search_is_in_the_order_of_addresses_and_stays_in_the_campaign(
     assert [row.address for row in more.rows] == ["aa@example.com"]
     back = recipient_page(session, campaign_id, text="A", before=more.before, limit=2)
     assert [row.id for row in back.rows] == [row.id for row in found.rows]
+
+
+def test_search_by_domain_is_in_the_order_of_domains_and_then_of_import(
+    session: Session, campaign_id: int
+) -> None:
+    first = recipient_page(session, campaign_id, text="@example", limit=11)
+    assert [row.email[0].lower() for row in first.rows] == list("jihgfedcbaa")
+    second = recipient_page(session, campaign_id, text="@example", after=first.after, limit=1)
+    assert [row.address for row in second.rows] == ["a_b@example.net"]
+    last = recipient_page(session, campaign_id, text="@example", after=second.after, limit=5)
+    assert [row.domain for row in last.rows] == ["example.org"]
+    assert last.after is None
+    back = recipient_page(session, campaign_id, text="@example", before=last.before, limit=2)
+    assert [row.address for row in back.rows] == ["aa@example.com", "a_b@example.net"]
+    assert recipient_page(session, campaign_id, text="@example", before=back.before).rows == (
+        recipient_page(session, campaign_id, text="@example", limit=10).rows
+    )
+
+
+def test_domain_is_what_follows_the_last_at_sign(session: Session, now: datetime) -> None:
+    with writing(session):
+        campaign = add_campaign(session, now)
+        emails = ['"odd@name"@example.com', "moc@com.moc.com", "x@müll.example"]
+        rows = add_recipients(session, campaign, emails, now)
+    session.expire_all()
+    domains = [row.domain for row in rows]
+    assert domains == ["example.com", "com.moc.com", "xn--mll-hoa.example"]
+    assert len(recipient_page(session, campaign.id, text="@MÜLL.example").rows) == 1
+
+
+@pytest.mark.parametrize("few", [0, 20_000])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", 3), ("a", 2), ("@example", 3), ("@example.com", 1), ("z", 0), ("@nobody", 0)],
+)
+def test_small_and_large_states_are_searched_alike(
+    session: Session, campaign_id: int, monkeypatch: pytest.MonkeyPatch, few: int, text: str,
+    found: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("services.recipient_list._FEW_ROWS", few)
+    skipped = RecipientStatus.SKIPPED
+    whole = recipient_page(session, campaign_id, status=skipped, text=text).rows
+    assert len(whole) == found
+    pages: list[Recipient] = []
+    after = None
+    for _ in range(found):
+        page = recipient_page(session, campaign_id, status=skipped, text=text, after=after, limit=1)
+        pages += page.rows
+        after = page.after
+    assert (pages, after) == (whole, None)
 
 
 @pytest.mark.parametrize(
