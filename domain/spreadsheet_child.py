@@ -129,7 +129,28 @@ def calamine_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], 
         )
     found = _listed(visible)
     rows = sheet.iter_rows() if sheet.start is not None else ()
-    return found, name, enumerate(rows, start=1)  # from the first row on, blank or not
+    numbered = enumerate(rows, start=1)  # from the first row on, blank or not
+    return found, name, _with_merged(numbered, sheet.merged_cell_ranges or [])
+
+
+def _with_merged(
+    rows: Iterable[tuple[int, list[Any]]], ranges: list[tuple[tuple[int, int], tuple[int, int]]]
+) -> Iterator[tuple[int, list[Any]]]:
+    """The rows, the value of merged cells in each cell that they cover, as a person sees it.
+    (XLSX and XLS; readers tell nothing of merged cells in ODS.)"""
+    begin: dict[int, list[tuple[int, int, int]]] = {}
+    for (top, left), (bottom, right) in ranges:
+        begin.setdefault(top + 1, []).append((bottom + 1, left, right + 1))
+    covered: list[tuple[int, int, int, Any]] = []
+    for number, row in rows:
+        if covered or number in begin:
+            covered = [one for one in covered if one[0] >= number]
+            for bottom, left, right in begin.get(number, ()):
+                covered.append((bottom, left, right, row[left] if left < len(row) else None))
+            for _, left, right, value in covered:
+                places = range(left, min(right, len(row)))
+                row[left:right] = [value for _ in places]
+        yield number, row
 
 
 def sparse_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], str, Any]:

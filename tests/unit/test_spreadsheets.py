@@ -166,3 +166,24 @@ def test_workbooks_give_the_cells_that_their_source_states(
         if row:
             wanted.append(row)
     assert found == wanted
+
+
+def test_merged_cells_have_their_value_in_each_cell_they_cover(
+    material: Path, tmp_path: Path
+) -> None:
+    folder = material / "recipients/gov-uk-notify/conversions"
+    found = cells_of(folder / "originals/xlsx_merged_cells.xlsx", tmp_path)
+    with (folder / "expected_converted/xlsx_merged_cells.csv").open(newline="") as file:
+        wanted = [",".join(row).rstrip(",") for row in csv.reader(file)]
+    assert [",".join(row) for row in found] == [line for line in wanted if line]
+
+
+def test_only_the_first_rows_are_written_where_a_look_asks_for_them(tmp_path: Path) -> None:
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for number in range(50):
+        sheet.append([f"reader{number}@example.com"])
+    source, target = tmp_path / "list.xlsx", tmp_path / "rows.csv"
+    book.save(source)
+    convert(source, target, rows=7)
+    assert len(target.read_text().splitlines()) == 7
