@@ -1,4 +1,4 @@
-"""The two SQS calls of the poller: signed by hand where that covers the set-up, or boto3 itself.
+"""The two SQS calls of the poller: over urllib3 where that covers the set-up, or boto3 itself.
 
 A backlog is worked off ten messages a call, and boto3 spends four times the CPU of the call
 itself. Both ways raise botocore's errors.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import urllib3
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+
+from aws.signing import JsonSigner
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -68,7 +70,7 @@ class BotoQueueCalls:
 
 
 class SignedQueueCalls:
-    """The calls in SQS's JSON protocol, signed by botocore's SigV4 signer, sent by urllib3.
+    """The calls in SQS's JSON protocol, signed by aws.signing, sent by urllib3.
 
     `credentials` is botocore's object (refreshing ones are asked at each call); `ca_bundle` a
     PEM file for https.
@@ -77,10 +79,11 @@ class SignedQueueCalls:
     def __init__(
         self, *, endpoint_url: str, region: str, credentials: Any, ca_bundle: str | None = None
     ) -> None:
-        self._endpoint = endpoint_url.rstrip("/") + "/"
-        self._region = region
+        self._path = urlsplit(endpoint_url).path.rstrip("/") + "/"
+        self._signer = JsonSigner(endpoint_url, region, "sqs")
         self._credentials = credentials
-        self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, ca_certs=ca_bundle, retries=False)
+        pools = urllib3.PoolManager(maxsize=_CONNECTIONS, ca_certs=ca_bundle)
+        self._pool = pools.connection_from_url(endpoint_url)
 
     def receive(self, url: str, wait_seconds: int, visibility_seconds: int) -> list[Any]:
         """See QueueCalls."""
@@ -97,12 +100,13 @@ class SignedQueueCalls:
     def _call(self, operation: str, request: dict[str, Any], read_seconds: float) -> dict[str, Any]:
         body = json.dumps(request).encode()
         try:
-            response = self._pool.request(
+            response = self._pool.urlopen(
                 "POST",
-                self._endpoint,
+                self._path,
                 body=body,
                 headers=self._sign(operation, body),
                 timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
+                retries=False,
                 redirect=False,
             )
             answer = json.loads(response.data)
@@ -119,14 +123,7 @@ class SignedQueueCalls:
         keys = self._credentials and self._credentials.get_frozen_credentials()
         if not keys or not keys.access_key:
             raise NoCredentialsError
-        request = AWSRequest(
-            method="POST",
-            url=self._endpoint,
-            data=body,
-            headers={
-                "Content-Type": "application/x-amz-json-1.0",
-                "X-Amz-Target": f"AmazonSQS.{operation}",
-            },
+        signed = self._signer.headers(
+            keys, self._path, body, datetime.now(UTC), f"AmazonSQS.{operation}"
         )
-        SigV4Auth(keys, "sqs", self._region).add_auth(request)
-        return {"User-Agent": "bulk-email-scheduler", **dict(request.headers.items())}
+        return {"user-agent": "bulk-email-scheduler", **signed}

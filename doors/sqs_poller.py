@@ -42,7 +42,7 @@ LONG_POLL_SECONDS = 20
 #: All but one rest while there is no backlog.
 DEFAULT_THREADS = 4
 #: While there is one, a thread brings this many messages to the common commit.
-_MOST_IN_HAND = 50
+_MOST_IN_HAND = 100
 _RESTING_SECONDS = 1.0
 _CARE_EVERY_SECONDS = 60.0
 _AFTER_TROUBLE_SECONDS = 5.0

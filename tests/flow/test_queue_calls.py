@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from unittest.mock import patch
+
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 
 from aws.clients import AwsClients
 from aws.queue_calls import BotoQueueCalls, SignedQueueCalls
+from aws.signing import JsonSigner
 
 
 @pytest.fixture
@@ -52,3 +59,18 @@ def test_nobody_there_and_no_keys_are_botocores_errors():
         SignedQueueCalls(**options, credentials=Keys()).receive("url", 0, 30)
     with pytest.raises(NoCredentialsError):
         SignedQueueCalls(**options, credentials=None).receive("url", 0, 30)
+
+
+@pytest.mark.parametrize("token", [None, "a session token"])
+def test_a_call_is_signed_as_botocore_signs_it(token):
+    keys = Credentials("AKIDEXAMPLE", "a secret", token).get_frozen_credentials()
+    endpoint, target = "https://sqs.eu-west-1.amazonaws.com", "AmazonSQS.ReceiveMessage"
+    body, moment = '{"text": "Grüße"}'.encode(), datetime(2026, 3, 2, 9, tzinfo=UTC)
+    request = AWSRequest("POST", f"{endpoint}/", data=body)
+    request.headers["Content-Type"] = "application/x-amz-json-1.0"
+    request.headers["X-Amz-Target"] = target
+    with patch("botocore.auth.get_current_datetime", lambda: moment.replace(tzinfo=None)):
+        SigV4Auth(keys, "sqs", "eu-west-1").add_auth(request)
+    signed = JsonSigner(endpoint, "eu-west-1", "sqs").headers(keys, "/", body, moment, target)
+    assert signed["authorization"] == request.headers["Authorization"]
+    assert signed["content-type"] == request.headers["Content-Type"]
