@@ -1,7 +1,35 @@
-// A file may be dropped anywhere on the upload area; the chosen name is shown at once.
+// A file may be dropped anywhere on the upload area; the chosen name is shown at once, and how far
+// a large file has got on its way.
+const LARGE = 2e6;
+
+// Sends the form as the browser would and follows where it leads, with the progress in a bar.
+function send(form, submitter, bar, words) {
+  const request = new XMLHttpRequest();
+  request.upload.addEventListener("progress", ({ loaded, total }) => {
+    bar.value = total ? loaded / total : 0;
+    const percent = Math.floor(bar.value * 100);
+    words.textContent = percent < 100 ? `${percent}% uploaded` : "Uploaded, being stored …";
+  });
+  request.addEventListener("load", () => {
+    if (request.status < 400) return location.assign(request.responseURL);
+    const page = new DOMParser().parseFromString(request.responseText, "text/html");
+    document.querySelector("main").replaceWith(page.querySelector("main"));
+  });
+  request.addEventListener("error", () => {
+    words.textContent = "The connection broke off. Choose the file again and press once more.";
+    bar.hidden = true;
+    delete form.dataset.sent;
+    submitter.removeAttribute("aria-disabled");
+  });
+  bar.hidden = false;
+  request.open("POST", form.action);
+  request.send(new FormData(form, submitter));
+}
+
 for (const area of document.querySelectorAll("[data-drop]")) {
   const field = area.querySelector("input[type=file]");
   const name = area.querySelector("[data-chosen]");
+  const bar = area.querySelector("progress");
   const limit = Number(area.dataset.limit);
   const show = () => {
     const file = field.files[0];
@@ -24,4 +52,12 @@ for (const area of document.querySelectorAll("[data-drop]")) {
     show();
   });
   field.addEventListener("change", show);
+  const form = area.closest("form");
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent || !bar || !(field.files[0]?.size > LARGE)) return;
+    event.preventDefault();
+    form.dataset.sent = "yes";
+    event.submitter.setAttribute("aria-disabled", "true");
+    send(form, event.submitter, bar, name);
+  });
 }
