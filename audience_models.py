@@ -1,4 +1,4 @@
-"""The tables of people kept between campaigns: contacts, lists, tags."""
+"""The tables of people kept between campaigns: contacts, lists, tags, audiences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain.statuses import MemberStatus
+from domain.statuses import AudienceKind, MailOutcome, MemberStatus
 from model_base import Base, BigId, KeyText, big_pk, one_of
 
 
@@ -103,3 +103,51 @@ class ContactTag(Base):
     contact_id: Mapped[int] = mapped_column(
         BigId, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True
     )
+
+
+class Audience(Base):
+    """That a campaign takes recipients from lists and the like, and how far their copy is."""
+
+    __tablename__ = "audiences"
+
+    campaign_id: Mapped[int] = mapped_column(
+        ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    percent: Mapped[float] = mapped_column(default=100.0)  # of all, chosen by chance
+    leave_out: Mapped[int | None]  # a campaign whose recipients do not get this one
+    frozen_at: Mapped[datetime | None]  # who belongs to it is fixed
+    total: Mapped[int] = mapped_column(default=0)  # people fixed then
+    copied: Mapped[int] = mapped_column(default=0)  # of them, those that had their ledger row made
+    copied_at: Mapped[datetime | None]  # all of them
+
+
+class AudienceSource(Base):
+    """One thing that an audience is made of."""
+
+    __tablename__ = "audience_sources"
+    __table_args__ = (
+        one_of("kind", AudienceKind),
+        one_of("outcome", MailOutcome),
+        Index(None, "campaign_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(
+        ForeignKey("audiences.campaign_id", ondelete="CASCADE")
+    )
+    kind: Mapped[AudienceKind]
+    of_id: Mapped[int]  # of the list or campaign; no foreign key: it may be deleted meanwhile
+    outcome: Mapped[MailOutcome | None]
+
+
+class AudienceMember(Base):
+    """One person of an audience as it was fixed: a contact, or another campaign's recipient."""
+
+    __tablename__ = "audience_members"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: Mapped[int] = mapped_column(
+        ForeignKey("audiences.campaign_id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    person: Mapped[int] = mapped_column(BigInteger)  # contact id, or minus the recipient's id

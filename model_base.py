@@ -24,10 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
 
 from domain.statuses import (
+    AudienceKind,
     CampaignStatus,
     EventStatus,
     JobKind,
     JobStatus,
+    MailOutcome,
     MemberStatus,
     RecipientStatus,
     SuppressionReason,
@@ -95,10 +97,12 @@ class Base(DeclarativeBase):
         metadata=MetaData(naming_convention=_NAMES),
         type_annotation_map={
             datetime: UtcTime(),
+            AudienceKind: OneOf(AudienceKind),
             CampaignStatus: OneOf(CampaignStatus),
             EventStatus: OneOf(EventStatus),
             JobKind: OneOf(JobKind),
             JobStatus: OneOf(JobStatus),
+            MailOutcome: OneOf(MailOutcome),
             MemberStatus: OneOf(MemberStatus),
             RecipientStatus: OneOf(RecipientStatus),
             SuppressionReason: OneOf(SuppressionReason),

@@ -206,6 +206,23 @@ class MemberStatus(StrEnum):
     UNSUBSCRIBED = "unsubscribed"  # by their own word; an import never brings them back
 
 
+class AudienceKind(StrEnum):
+    """What a campaign takes recipients from, beside files of its own."""
+
+    LIST = "list"
+    OUTCOME = "outcome"  # another campaign's recipients, by what became of them
+
+
+class MailOutcome(StrEnum):
+    """What became of another campaign's mail, as a choice of its recipients."""
+
+    EVERYBODY = "everybody"
+    NOT_OPENED = "not_opened"  # delivered, and no person opened it
+    OPENED = "opened"
+    CLICKED = "clicked"
+    SOFT_BOUNCED = "soft_bounced"
+
+
 class EventStatus(StrEnum):
     """What became of a stored event."""
 

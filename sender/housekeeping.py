@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -12,13 +13,16 @@ from config import Settings
 from database import writing
 from domain.statuses import CampaignStatus
 from models import Campaign, CampaignCounters
-from services import claims, contact_history, guard, lifecycle, uploads
+from services import audiences, claims, contact_history, guard, lifecycle, uploads
 from services.campaigns import cancel_pending
+from services.installation import address_key_secret
 
 logger = logging.getLogger(__name__)
 
 #: Rows that one step turns; on SQLite it keeps the writer lock for about 20 ms.
 _STEP_ROWS = 400
+#: How long a turn copies recipients before everything else has its turn (seconds).
+_COPYING_SECONDS = 0.7
 #: An uploaded file is looked at, imported and perhaps imported again within this time.
 _UPLOAD_KEPT = timedelta(days=7)
 
@@ -37,6 +41,7 @@ class Housekeeping:
                 for campaign_id in lifecycle.start_due(session, now):
                     logger.info("campaign=%s begins on schedule", campaign_id)
                 uploads.forget_before(session, now - _UPLOAD_KEPT)
+            self._copy_audiences(session, now)
             self._sweep(session, now)
             self._turn_cancelled(session, now)
             with writing(session):
@@ -48,6 +53,18 @@ class Housekeeping:
                 lifecycle.note_doubt(session)
                 for campaign_id in lifecycle.finish_done(session, now):
                     logger.info("campaign=%s is sent", campaign_id)
+
+    def _copy_audiences(self, session: Session, now: datetime) -> None:
+        """Make ledger rows of people from lists, for a part of this turn."""
+        until = time.monotonic() + _COPYING_SECONDS
+        for campaign_id in audiences.to_copy(session):
+            secret = address_key_secret(session)
+            with writing(session):
+                audiences.freeze(session, campaign_id, now)
+            more = True
+            while more and time.monotonic() < until:
+                with writing(session):
+                    more = audiences.copy_step(session, campaign_id, secret, now, _STEP_ROWS)
 
     def _sweep(self, session: Session, now: datetime) -> None:
         while True:

@@ -20,7 +20,7 @@ from domain.rendering import compile_mail
 from domain.statuses import CampaignStatus, Fact, RecipientStatus
 from domain.text_part import text_from_html
 from models import Campaign, CampaignCounters, RateSample, Recipient
-from services import guard
+from services import audience_query, guard
 from services.ledger import add_counters, read_counters
 
 #: States in which the content and the audience may still change.
@@ -199,7 +199,10 @@ def launch_problems(session: Session, campaign: Campaign, settings: Settings) ->
     if not campaign.html.strip() and not campaign.text.strip():
         problems.append("The campaign has no content.")
     counters = read_counters(session, campaign.id)
-    if not counters["total"]:
+    from_lists = audience_query.problems(session, campaign.id)
+    if from_lists is not None:
+        problems += from_lists
+    elif not counters["total"]:
         problems.append("The campaign has no recipients yet: upload a list first.")
     elif not counters["pending"]:
         problems.append("No recipient of this campaign can get mail: all are skipped.")

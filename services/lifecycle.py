@@ -14,6 +14,7 @@ from typing import Any, cast
 from sqlalchemy import Table, and_, exists, or_, select, text, update
 from sqlalchemy.orm import Session
 
+from audience_models import Audience
 from domain.schedule import is_too_late
 from domain.statuses import CampaignStatus
 from domain.windows import SendWindow, parse_window
@@ -127,13 +128,17 @@ def start_due(session: Session, now: datetime) -> list[int]:
 
 
 def finish_done(session: Session, now: datetime) -> list[int]:
-    """Sending campaigns without a pending, sending or in-doubt row become `sent`; the ids."""
+    """Sending campaigns without a pending, sending or in-doubt row become `sent`; the ids.
+
+    Not while recipients are still copied from lists (services.audiences).
+    """
     c, k = _CAMPAIGNS.c, _COUNTERS.c
     open_rows = k.pending + k.sending + k.in_doubt
     done = exists().where(k.campaign_id == c.id, open_rows == 0)
+    preparing = exists().where(Audience.campaign_id == c.id, Audience.copied_at.is_(None))
     statement = (
         update(_CAMPAIGNS)
-        .where(c.status == CampaignStatus.SENDING, done)
+        .where(c.status == CampaignStatus.SENDING, done, ~preparing)
         .values(
             status=CampaignStatus.SENT,
             finished_at=now,

@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 import rate_limiter
 from config import Settings
-from domain.statuses import REPORT_WAIT_SECONDS, CampaignStatus, JobKind, Verdict
-from models import Campaign, Job, RateSample, Recipient, Suppression, TestMail
+from domain.statuses import REPORT_WAIT_SECONDS, CampaignStatus, JobKind
+from models import Campaign, Job, RateSample, TestMail
+from services import audience_query
 from services.campaigns import RATE_SLOT_SECONDS, current_rate
+from services.left_out import left_out
 from services.quota import finish_estimate
 
 #: The curve of the rate covers this many slots of RATE_SLOT_SECONDS.
@@ -53,6 +55,8 @@ class Audience:
     suppressed: int
     undeliverable: int
     done: int  # had their turn in an earlier run
+    from_lists: int = 0  # of the total: not copied into the ledger yet
+    about: bool = False  # suppressed and undeliverable are estimated
 
     @property
     def cost(self) -> float:
@@ -105,35 +109,20 @@ def _curve(session: Session, campaign_id: int, now: datetime) -> tuple[float, ..
 
 
 def audience(session: Session, campaign: Campaign, counters: Mapping[str, int]) -> Audience:
-    """Count who would get the mail now. Looks at the waiting rows: for decisions, not for lists."""
-    waiting = (Recipient.campaign_id == campaign.id, text("recipients.status = 'pending'"))
-    suppressed = session.scalar(
-        select(func.count())
-        .select_from(Recipient)
-        .join(Suppression, Suppression.address_hash == Recipient.address_hash)
-        .where(*waiting)
-    )
-    undeliverable = 0
-    if not campaign.send_undeliverable:
-        undeliverable = (
-            session.scalar(
-                select(func.count())
-                .select_from(Recipient)
-                .outerjoin(Suppression, Suppression.address_hash == Recipient.address_hash)
-                .where(
-                    *waiting, Recipient.verdict == Verdict.UNDELIVERABLE, Suppression.id.is_(None)
-                )
-            )
-            or 0
-        )
+    """Who would get the mail now; the figures of a long list are estimated in part."""
     pending, skipped = counters["pending"], counters["skipped"]
+    found = left_out(session, campaign, pending)
+    to_come, of_them_suppressed = audience_query.to_come(session, campaign.id)
+    suppressed = found.suppressed + of_them_suppressed
     return Audience(
-        total=counters["total"],
-        receives=pending - (suppressed or 0) - undeliverable,
+        total=counters["total"] + to_come,
+        receives=pending + to_come - suppressed - found.undeliverable,
         skipped_already=skipped,
-        suppressed=suppressed or 0,
-        undeliverable=undeliverable,
+        suppressed=suppressed,
+        undeliverable=found.undeliverable,
         done=counters["total"] - pending - skipped,
+        from_lists=to_come,
+        about=found.about,
     )
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from audience_models import Audience
 from domain.statuses import CampaignStatus
 from domain.tracking import Tracking, TrackingDecision
 from models import Campaign, CampaignCounters, Event
@@ -36,10 +37,13 @@ class Undecided:
 def undecided(session: Session) -> list[Undecided]:
     """Campaigns that are sending and must not send before their level is decided."""
     c = _CAMPAIGNS.c
+    to_come = func.coalesce(Audience.total - Audience.copied, 0)  # still copied from lists
     query = (
-        select(c.id, c.tracking, _COUNTERS.c.total)
+        select(c.id, c.tracking, (_COUNTERS.c.total + to_come).label("total"))
         .join(_COUNTERS, _COUNTERS.c.campaign_id == c.id)
+        .outerjoin(Audience, Audience.campaign_id == c.id)
         .where(c.status == CampaignStatus.SENDING, c.tracking_in_force.is_(None))
+        .where(or_(Audience.campaign_id.is_(None), Audience.frozen_at.is_not(None)))
         .order_by(c.id)
     )
     return [Undecided(row.id, Tracking(row.tracking), row.total) for row in session.execute(query)]

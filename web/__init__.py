@@ -19,6 +19,7 @@ BLUEPRINTS = (
     "web.previews",
     "web.lists",
     "web.contacts",
+    "web.audiences",
     "web.suppressions",
     "web.notifications",
     "web.diagnostics",

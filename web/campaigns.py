@@ -12,6 +12,7 @@ from models import Campaign, CampaignCounters, Job
 from services import campaigns, doubt, progress
 from services.ledger import read_counters
 from services.lifecycle import THE_PRODUCT
+from web import audiences
 from web.context import now
 from web.database import session, settings
 from web.formatting import clock, day, number, zone_or_utc
@@ -27,6 +28,7 @@ _ACTIVE_JOBS = (JobStatus.QUEUED, JobStatus.RUNNING)
 _LINKS = {
     "edit": "editor.edit",
     "upload": "imports.upload",
+    "from_lists": "audiences.edit",
     "verify": "verification.show",
     "test": "test_mails.new",
     "preview": "previews.show",
@@ -128,6 +130,7 @@ def page_of(campaign_id: int) -> dict[str, Any]:
         "progress": Progress(counters["total"] - open_rows, counters["total"]),
         "pace": progress.pace(session(), campaign, settings(), now(), start=start),
         "problems": campaigns.launch_problems(session(), campaign, settings()) if editable else [],
+        "from_lists": audiences.chosen(campaign),
         "preparing": editable and not counters["reached_accepted"],
         "stopped_itself": campaign.paused_by == THE_PRODUCT,
         "scheduled_local": _scheduled_local(campaign),

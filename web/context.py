@@ -48,6 +48,7 @@ NAVIGATION: tuple[tuple[str, tuple[NavEntry, ...]], ...] = (
                 (
                     "campaigns",
                     "campaign_actions",
+                    "audiences",
                     "editor",
                     "imports",
                     "import_steps",

@@ -12,6 +12,7 @@ from domain.statuses import (
     EventStatus,
     JobKind,
     JobStatus,
+    MailOutcome,
     MemberStatus,
     RecipientStatus,
     SuppressionReason,
@@ -166,6 +167,15 @@ MEMBER: Mapping[MemberStatus, Wording] = {
     MemberStatus.UNSUBSCRIBED: Wording(
         "Unsubscribed", "person-dash", "st-skipped", "Asked for no more mail of this list."
     ),
+}
+
+#: Which of another campaign's recipients.
+OUTCOME: Mapping[MailOutcome, str] = {
+    MailOutcome.EVERYBODY: "Everybody",
+    MailOutcome.NOT_OPENED: "Delivered, but not opened",
+    MailOutcome.OPENED: "Opened",
+    MailOutcome.CLICKED: "Clicked",
+    MailOutcome.SOFT_BOUNCED: "Soft bounced",
 }
 
 JOB: Mapping[JobStatus, Wording] = {

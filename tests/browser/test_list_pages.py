@@ -11,15 +11,18 @@ from sqlalchemy import select
 from audience_models import Contact
 from database import writing
 from domain.statuses import (
+    AudienceKind,
     CampaignStatus,
     Fact,
     JobKind,
     JobStatus,
+    MailOutcome,
     MemberStatus,
     SuppressionReason,
 )
 from models import RefusedRow
-from services import contacts, job_queue, list_imports, list_members, lists, suppression
+from services import audiences, contacts, job_queue, list_imports, list_members, lists, suppression
+from services.audiences import Source
 from tests.browser.conftest import Visitor
 from tests.factories import add_campaign, add_recipients
 from web.database import db
@@ -53,12 +56,17 @@ def paths(app: Flask, now: datetime) -> list[str]:
         job.result = {"rows": 3, "added": 2, "duplicates": 0, "suppressed": 0, "refused_total": 1,
                       "columns": ["name"]}  # fmt: skip
         db.session.add(RefusedRow(job_id=job.id, line=3, value="x" * 300, reason="It has no @."))
+        draft = add_campaign(db.session, now)
+        everybody = Source(AudienceKind.OUTCOME, campaign.id, MailOutcome.EVERYBODY)
+        sources = [Source(AudienceKind.LIST, found.id), everybody]
+        audiences.choose(db.session, draft.id, sources, now)
         at = f"/lists/{found.id}"
         return [
             "/lists/", "/lists/new", at, f"{at}?q=zz", f"{at}/edit", f"{at}/add", f"{at}/upload",
             f"{at}/delete", f"{at}/imports/{job.id}", f"{at}/imports/{job.id}/undo", "/contacts/",
             "/contacts/?q=zz", f"/contacts/{ana.id}", f"/contacts/{ana.id}/edit",
-            f"/contacts/{ana.id}/erase",
+            f"/contacts/{ana.id}/erase", f"/campaigns/{draft.id}/audience/",
+            f"/campaigns/{draft.id}", f"/campaigns/{draft.id}/start",
         ]  # fmt: skip
 
 

@@ -1,0 +1,124 @@
+"""Who an audience is made of, as SQL: for the snapshot, for counts, and for the launch checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, exists, func, select, union_all
+from sqlalchemy.orm import Session, aliased
+
+from audience_models import Audience, AudienceSource, Contact, ContactList, ListMember
+from domain.statuses import AudienceKind, MailOutcome, MemberStatus, RecipientStatus
+from models import Campaign, Recipient, Suppression
+
+_OUTCOMES: dict[MailOutcome, tuple[ColumnElement[bool], ...]] = {
+    MailOutcome.EVERYBODY: (),
+    MailOutcome.NOT_OPENED: (
+        Recipient.status == RecipientStatus.DELIVERED,
+        Recipient.opened_at.is_(None),
+    ),
+    MailOutcome.OPENED: (Recipient.opened_at.is_not(None),),
+    MailOutcome.CLICKED: (Recipient.clicked_at.is_not(None),),
+    MailOutcome.SOFT_BOUNCED: (Recipient.status == RecipientStatus.SOFT_BOUNCED,),
+}
+
+
+def sources_of(session: Session, campaign_id: int) -> list[AudienceSource]:
+    """What a campaign's audience is made of, in the order it was chosen."""
+    query = select(AudienceSource).where(AudienceSource.campaign_id == campaign_id)
+    return list(session.scalars(query.order_by(AudienceSource.id)))
+
+
+def people(session: Session, audience: Audience) -> Select[int, bytes] | None:
+    """One row a person: `person` (contact id, or minus a recipient id) and `hash`; None = nobody.
+
+    A person of several sources comes once, as a contact where one is among them.
+    """
+    parts = _parts(session, audience)
+    if not parts:
+        return None
+    if len(parts) == 1:
+        return parts[0]
+    every = union_all(*parts).subquery("every_source")
+    return select(func.max(every.c.person).label("person"), every.c.hash).group_by(every.c.hash)
+
+
+def _parts(session: Session, audience: Audience) -> list[Select[int, bytes]]:
+    return [_part(source, audience) for source in sources_of(session, audience.campaign_id)]
+
+
+def _part(source: AudienceSource, audience: Audience) -> Select[int, bytes]:
+    if source.kind is AudienceKind.LIST:
+        query = (
+            select(Contact.id.label("person"), Contact.address_hash.label("hash"))
+            .join(ListMember, ListMember.contact_id == Contact.id)
+            .where(ListMember.list_id == source.of_id, ListMember.status == MemberStatus.SUBSCRIBED)
+        )
+        return query.where(*_left_out(audience, Contact.address))
+    conditions = _OUTCOMES[source.outcome or MailOutcome.EVERYBODY]
+    query = select((-Recipient.id).label("person"), Recipient.address_hash.label("hash")).where(
+        Recipient.campaign_id == source.of_id, Recipient.email != "", *conditions
+    )
+    return query.where(*_left_out(audience, Recipient.address))
+
+
+def _left_out(audience: Audience, address: Any) -> Iterable[ColumnElement[bool]]:
+    if audience.leave_out is None:
+        return ()
+    other = aliased(Recipient)
+    there = exists().where(other.campaign_id == audience.leave_out, other.address == address)
+    return (~there,)
+
+
+def share(count: int, percent: float) -> int:
+    """How many a share of `count` people is: at least one, if there is anybody."""
+    return count if percent >= 100 else min(count, max(1, round(count * percent / 100)))
+
+
+def size(session: Session, campaign_id: int) -> int:
+    """How many people the audience has at this moment, suppressed ones included."""
+    audience = session.get(Audience, campaign_id)
+    sources = sources_of(session, campaign_id)
+    if audience and len(sources) == 1 and audience.leave_out is None:
+        of_list = session.get(ContactList, sources[0].of_id)
+        if sources[0].kind is AudienceKind.LIST and of_list is not None:
+            return share(of_list.members, audience.percent)
+    query = people(session, audience) if audience else None
+    if audience is None or query is None:
+        return 0
+    found = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    return share(found, audience.percent)
+
+
+def to_come(session: Session, campaign_id: int) -> tuple[int, int]:
+    """Before a campaign begins: people of its audience, and how many of them are suppressed."""
+    audience = session.get(Audience, campaign_id)
+    query = people(session, audience) if audience and audience.frozen_at is None else None
+    if audience is None or query is None:
+        return 0, 0
+    found = query.subquery()
+    every = session.scalar(select(func.count()).select_from(found)) or 0
+    listed = session.scalar(
+        select(func.count())
+        .select_from(found)
+        .join(Suppression, Suppression.address_hash == found.c.hash)
+    )
+    return share(every, audience.percent), round((listed or 0) * audience.percent / 100)
+
+
+def problems(session: Session, campaign_id: int) -> list[str] | None:
+    """What stands against taking the audience, a sentence each; None if there is no audience."""
+    audience = session.get(Audience, campaign_id)
+    if audience is None:
+        return None
+    found = []
+    for source in sources_of(session, campaign_id):
+        table = ContactList if source.kind is AudienceKind.LIST else Campaign
+        if session.get(table, source.of_id) is None:
+            word = "list" if source.kind is AudienceKind.LIST else "campaign"
+            found.append(f"A {word} that the recipients come from is deleted: choose them again.")
+    parts = _parts(session, audience)
+    if not found and not any(session.execute(part.limit(1)).first() for part in parts):
+        found.append("The chosen lists and outcomes have nobody in them at present.")
+    return found

@@ -1,0 +1,93 @@
+"""Choosing lists and outcomes as a campaign's recipients, through the pages, to the last mail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from database import writing
+from domain.statuses import CampaignStatus, Fact
+from models import Recipient
+from sender.housekeeping import Housekeeping
+from services import list_members, lists
+from tests.factories import add_campaign, add_recipients
+from tests.web.forms import follow, main_words, page, post
+from web.database import db, wiring
+
+
+@pytest.fixture
+def made(app: Flask, now: datetime) -> tuple[int, int, int]:
+    """A draft, a list of three, and an earlier campaign that two got and one opened."""
+    with app.app_context(), writing(db.session):
+        earlier = add_campaign(db.session, now, name="Spring", status=CampaignStatus.SENT)
+        facts = Fact.ACCEPTED | Fact.DELIVERED
+        add_recipients(db.session, earlier, ["ana@example.com"], now, facts=facts, opened_at=now)
+        add_recipients(db.session, earlier, ["bo@example.com"], now, facts=facts)
+        readers = lists.create_list(db.session, "Readers", "", now, None)
+        for name in ("ana", "cy", "dee"):
+            list_members.add_one(db.session, readers.id, f"{name}@example.com", {}, now)
+        return add_campaign(db.session, now).id, readers.id, earlier.id
+
+
+def choose(client: FlaskClient, draft: int, **fields: object) -> str:
+    filled = {"of_campaign": 0, "outcome": "everybody", "percent": 100, "leave_out": 0, **fields}
+    return main_words(follow(client, post(client, f"/campaigns/{draft}/audience/", filled)))
+
+
+def recipients_of(app: Flask, campaign_id: int) -> set[str]:
+    with app.app_context():
+        query = select(Recipient.email).where(Recipient.campaign_id == campaign_id)
+        return set(db.session.scalars(query))
+
+
+def test_lists_and_an_outcome_become_the_recipients_when_sending_begins(
+    app: Flask, logged_in: FlaskClient, made: tuple[int, int, int], now: datetime
+) -> None:
+    draft, readers, earlier = made
+    said = choose(logged_in, draft, lists=readers, of_campaign=earlier, outcome="not_opened")
+    assert "Saved: 4 people at present." in said
+    assert "List Readers" in said
+    assert "Spring: delivered, but not opened" in said
+    shown = main_words(logged_in.get(f"/campaigns/{draft}"))
+    assert "4 recipients from lists" in shown
+    assert "Ready to start" in shown
+    decision = main_words(logged_in.get(f"/campaigns/{draft}/start"))
+    assert "of 4 recipients uploaded and from lists" in decision
+    started = main_words(follow(logged_in, post(logged_in, f"/campaigns/{draft}/start")))
+    assert "Preparing recipients" in started
+    wired = wiring(app)
+    Housekeeping(wired.settings, wired.sessions).step(now)
+    names = {"ana", "bo", "cy", "dee"}
+    assert recipients_of(app, draft) == {f"{name}@example.com" for name in names}
+    assert "Preparing recipients" not in main_words(logged_in.get(f"/campaigns/{draft}"))
+    late = logged_in.get(f"/campaigns/{draft}/audience/")
+    assert (late.status_code, late.headers["Location"]) == (303, f"/campaigns/{draft}")
+
+
+def test_the_form_remembers_and_can_be_emptied(
+    logged_in: FlaskClient, made: tuple[int, int, int]
+) -> None:
+    draft, readers, earlier = made
+    choose(logged_in, draft, lists=readers, percent=50, leave_out=earlier)
+    form = page(logged_in.get(f"/campaigns/{draft}/audience/"))
+    assert form.xpath("//input[@name='lists']/@checked")
+    assert form.xpath("//input[@name='percent']/@value") == ["50.0"]
+    assert form.xpath("//select[@name='leave_out']/option[@selected]/@value") == [str(earlier)]
+    assert "Nothing is chosen" in choose(logged_in, draft)
+    shown = main_words(logged_in.get(f"/campaigns/{draft}"))
+    assert "or lists that you keep" in shown
+
+
+def test_a_share_that_is_none_is_refused(
+    logged_in: FlaskClient, made: tuple[int, int, int]
+) -> None:
+    draft, readers, _ = made
+    fields = {"lists": readers, "of_campaign": 0, "outcome": "everybody", "percent": 400,
+              "leave_out": 0}  # fmt: skip
+    answer = post(logged_in, f"/campaigns/{draft}/audience/", fields)
+    assert answer.status_code == 400
+    assert "at most 100" in main_words(answer)

@@ -1,0 +1,133 @@
+"""Where a campaign's recipients come from beside its own files: lists and outcomes, chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask_wtf import FlaskForm
+from werkzeug.wrappers import Response
+from wtforms import FloatField, SelectChoice, SelectField, SelectMultipleField, widgets
+from wtforms.validators import NumberRange, Optional
+
+from audience_models import Audience, ContactList
+from database import writing
+from domain.statuses import AudienceKind, CampaignStatus, MailOutcome
+from models import Campaign
+from services import audience_query, audiences, campaigns, lists
+from services.audiences import Source
+from web.context import now
+from web.database import session
+from web.formatting import count
+from web.wording import OUTCOME
+
+blueprint = Blueprint("audiences", __name__, url_prefix="/campaigns/<int:campaign_id>/audience")
+_LAUNCHED = (CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.SENT,
+             CampaignStatus.CANCELLED)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a campaign's page says about its audience."""
+
+    words: list[str]  # one for each source
+    audience: Audience
+    size: int  # people now, or those that were fixed
+
+
+class AudienceForm(FlaskForm):
+    """Lists by tick, one other campaign by what became of it, a share, and who is left out."""
+
+    lists = SelectMultipleField(
+        "Lists", coerce=int, option_widget=widgets.CheckboxInput(),
+        widget=widgets.ListWidget(prefix_label=False),
+    )  # fmt: skip
+    of_campaign = SelectField("Recipients of another campaign", coerce=int)
+    outcome = SelectField(
+        "Which of them", choices=[SelectChoice(known, word) for known, word in OUTCOME.items()]
+    )
+    percent = FloatField(
+        "Share in percent",
+        validators=[Optional(), NumberRange(0.01, 100, "A share is more than 0, at most 100.")],
+    )
+    leave_out = SelectField("Leave out everybody of", coerce=int)
+
+
+@blueprint.route("/", methods=["GET", "POST"])
+def edit(campaign_id: int) -> str | tuple[str, int] | Response:
+    """Choose, and see how many people that is."""
+    campaign = campaigns.get_campaign(session(), campaign_id)
+    page = url_for("campaigns.show", campaign_id=campaign_id)
+    if campaign.status not in campaigns.EDITABLE:
+        flash("This campaign has been launched: its recipients are fixed.", "error")
+        return redirect(page, code=303)
+    form = _form(campaign_id)
+    if form.validate_on_submit():
+        try:
+            with writing(session()) as db:
+                audiences.choose(
+                    db, campaign_id, _sources(form), now(), percent=form.percent.data or 100.0,
+                    leave_out=form.leave_out.data or None,
+                )  # fmt: skip
+            people = audience_query.size(session(), campaign_id)
+            flash(f"Saved: {count(people, 'person', 'people')} at present.")
+            return redirect(url_for(".edit", campaign_id=campaign_id), code=303)
+        except campaigns.Refused as refusal:
+            form.lists.errors = [str(refusal)]
+            campaign = campaigns.get_campaign(session(), campaign_id)
+    page = render_template(
+        "audiences/edit.html", form=form, campaign=campaign, chosen=chosen(campaign)
+    )
+    return page, 400 if form.errors else 200
+
+
+def _form(campaign_id: int) -> AudienceForm:
+    audience = session().get(Audience, campaign_id)
+    sources = audience_query.sources_of(session(), campaign_id)
+    values: dict[str, Any] = {"lists": [s.of_id for s in sources if s.kind is AudienceKind.LIST]}
+    for source in sources:
+        if source.kind is AudienceKind.OUTCOME and source.outcome:
+            values |= {"of_campaign": source.of_id, "outcome": source.outcome.value}
+    if audience is not None:
+        values |= {"percent": audience.percent, "leave_out": audience.leave_out or 0}
+    form = AudienceForm(data={"percent": 100, **values})
+    form.lists.choices = [
+        SelectChoice(one.id, f"{one.name} ({count(one.members, 'person', 'people')})")
+        for one in lists.all_lists(session())
+    ]
+    others = [
+        SelectChoice(one.id, one.name)
+        for one, counters in campaigns.list_campaigns(session())
+        if one.id != campaign_id and one.status in _LAUNCHED and counters.total
+    ]
+    form.of_campaign.choices = [SelectChoice(0, "none"), *others]
+    form.leave_out.choices = [SelectChoice(0, "nobody"), *others]
+    return form
+
+
+def _sources(form: AudienceForm) -> list[Source]:
+    found = [Source(AudienceKind.LIST, list_id) for list_id in form.lists.data or []]
+    if form.of_campaign.data:
+        outcome = MailOutcome(form.outcome.data)
+        found.append(Source(AudienceKind.OUTCOME, form.of_campaign.data, outcome))
+    return found
+
+
+def chosen(campaign: Campaign) -> Chosen | None:
+    """The audience in words; None for a campaign that has its own files only."""
+    audience = session().get(Audience, campaign.id)
+    if audience is None:
+        return None
+    words = []
+    for source in audience_query.sources_of(session(), campaign.id):
+        if source.kind is AudienceKind.LIST:
+            of_list = session().get(ContactList, source.of_id)
+            words.append(f"List {of_list.name}" if of_list else "A list that is deleted")
+        else:
+            other = session().get(Campaign, source.of_id)
+            what = OUTCOME[source.outcome or MailOutcome.EVERYBODY]
+            words.append(f"{other.name if other else 'A deleted campaign'}: {what.lower()}")
+    fixed = audience.frozen_at is not None
+    size = audience.total if fixed else audience_query.size(session(), campaign.id)
+    return Chosen(words, audience, size)
