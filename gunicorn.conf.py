@@ -19,7 +19,7 @@ except ConfigError as error:
 bind = f"127.0.0.1:{_settings.port}"
 workers = int(os.environ.get("WEB_CONCURRENCY", max(2, min(8, os.cpu_count() or 2))))
 worker_class = "gthread"
-threads = 8
+threads = 16  # most wait for a commit, and those that wait together share one
 timeout = 120
 graceful_timeout = 10
 keepalive = 5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,10 +43,16 @@ class Intake:
     """Stores and applies messages for all threads of a process."""
 
     def __init__(
-        self, sessions: sessionmaker[Session], clock: Callable[[], datetime] = utc_now
+        self,
+        sessions: sessionmaker[Session],
+        clock: Callable[[], datetime] = utc_now,
+        *,
+        gather_seconds: float = 0.0,
     ) -> None:
+        """`gather_seconds` is how long whoever commits waits for messages to join."""
         self._sessions = sessions
         self._clock = clock
+        self._gather_seconds = gather_seconds
         self._waiting: deque[_Ticket] = deque()
         self._leading = threading.Lock()
 
@@ -57,6 +64,7 @@ class Intake:
             # Whoever gets the lock commits for all that wait; most find their work done then.
             with self._leading:
                 if not ticket.done:
+                    time.sleep(self._gather_seconds)
                     self._commit(self._next_batch())
         if ticket.error is not None:
             raise ticket.error

@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 TOPIC_NOTICE = "sns-topic-refused"
 UNSUBSCRIBED_NOTICE = "sns-unsubscribed"
+#: A post waits this long for others to share its commit, which costs more than they all do.
+_GATHER_SECONDS = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Webhook:
         self._clock = clock
         self._topics = AllowedTopics(settings, self._clients)
         self._certificates = certificates or CertificateStore(settings)
-        self._intake = Intake(sessions, clock)
+        self._intake = Intake(sessions, clock, gather_seconds=_GATHER_SECONDS)
         self._bucket = TokenBucket(settings.notifications_per_second)
         self._bucket_lock = threading.Lock()
         self._install: str | None = None

@@ -7,7 +7,7 @@ import hmac
 import secrets
 from functools import lru_cache
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from models import Bucket, InstallationValue
@@ -31,9 +31,13 @@ def ensure_installation(session: Session) -> None:
     session.flush()
 
 
+#: Read in every transaction that stores events: made once.
+_VALUE = select(InstallationValue.value).where(InstallationValue.key == bindparam("key"))
+
+
 def get_value(session: Session, key: str) -> str | None:
     """A stored value, or None."""
-    return session.scalar(select(InstallationValue.value).where(InstallationValue.key == key))
+    return session.scalar(_VALUE, {"key": key})
 
 
 def set_value(session: Session, key: str, value: str) -> None:
