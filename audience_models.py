@@ -105,6 +105,18 @@ class ContactTag(Base):
     )
 
 
+class Segment(Base):
+    """Conditions that are saved under a name; who matches is asked when it is used."""
+
+    __tablename__ = "segments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    conditions: Mapped[dict[str, Any]]  # domain.segments.Conditions
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
 class Audience(Base):
     """That a campaign takes recipients from lists and the like, and how far their copy is."""
 
@@ -136,7 +148,7 @@ class AudienceSource(Base):
         ForeignKey("audiences.campaign_id", ondelete="CASCADE")
     )
     kind: Mapped[AudienceKind]
-    of_id: Mapped[int]  # of the list or campaign; no foreign key: it may be deleted meanwhile
+    of_id: Mapped[int]  # of the list, segment or campaign; no foreign key: it may be deleted meanwhile
     outcome: Mapped[MailOutcome | None]
 
 

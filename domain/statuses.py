@@ -210,6 +210,7 @@ class AudienceKind(StrEnum):
     """What a campaign takes recipients from, beside files of its own."""
 
     LIST = "list"
+    SEGMENT = "segment"
     OUTCOME = "outcome"  # another campaign's recipients, by what became of them
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, union_all
+from sqlalchemy import ColumnElement, Select, exists, false, func, select, union_all
 from sqlalchemy.orm import Session, aliased
 
-from audience_models import Audience, AudienceSource, Contact, ContactList, ListMember
-from domain.statuses import AudienceKind, MailOutcome, MemberStatus, RecipientStatus
+from audience_models import (
+    Audience,
+    AudienceSource,
+    Contact,
+    ContactList,
+    ListMember,
+    Segment,
+)
+from domain.segments import Conditions
+from domain.statuses import AudienceKind, MailOutcome, MemberStatus
 from models import Campaign, Recipient, Suppression
+from services.segment_query import OUTCOMES, matching
 
-_OUTCOMES: dict[MailOutcome, tuple[ColumnElement[bool], ...]] = {
-    MailOutcome.EVERYBODY: (),
-    MailOutcome.NOT_OPENED: (
-        Recipient.status == RecipientStatus.DELIVERED,
-        Recipient.opened_at.is_(None),
-    ),
-    MailOutcome.OPENED: (Recipient.opened_at.is_not(None),),
-    MailOutcome.CLICKED: (Recipient.clicked_at.is_not(None),),
-    MailOutcome.SOFT_BOUNCED: (Recipient.status == RecipientStatus.SOFT_BOUNCED,),
+#: What a source's id is the id of.
+OF: dict[AudienceKind, tuple[str, type[ContactList] | type[Segment] | type[Campaign]]] = {
+    AudienceKind.LIST: ("list", ContactList),
+    AudienceKind.SEGMENT: ("segment", Segment),
+    AudienceKind.OUTCOME: ("campaign", Campaign),
 }
 
 
@@ -45,10 +50,11 @@ def people(session: Session, audience: Audience) -> Select[int, bytes] | None:
 
 
 def _parts(session: Session, audience: Audience) -> list[Select[int, bytes]]:
-    return [_part(source, audience) for source in sources_of(session, audience.campaign_id)]
+    sources = sources_of(session, audience.campaign_id)
+    return [_part(session, source, audience) for source in sources]
 
 
-def _part(source: AudienceSource, audience: Audience) -> Select[int, bytes]:
+def _part(session: Session, source: AudienceSource, audience: Audience) -> Select[int, bytes]:
     if source.kind is AudienceKind.LIST:
         query = (
             select(Contact.id.label("person"), Contact.address_hash.label("hash"))
@@ -56,7 +62,12 @@ def _part(source: AudienceSource, audience: Audience) -> Select[int, bytes]:
             .where(ListMember.list_id == source.of_id, ListMember.status == MemberStatus.SUBSCRIBED)
         )
         return query.where(*_left_out(audience, Contact.address))
-    conditions = _OUTCOMES[source.outcome or MailOutcome.EVERYBODY]
+    if source.kind is AudienceKind.SEGMENT:
+        saved = session.get(Segment, source.of_id)
+        asked = matching(session, Conditions.of_json(saved.conditions)) if saved else false()
+        query = select(Contact.id.label("person"), Contact.address_hash.label("hash"))
+        return query.where(asked, *_left_out(audience, Contact.address))
+    conditions = OUTCOMES[source.outcome or MailOutcome.EVERYBODY]
     query = select((-Recipient.id).label("person"), Recipient.address_hash.label("hash")).where(
         Recipient.campaign_id == source.of_id, Recipient.email != "", *conditions
     )
@@ -114,11 +125,10 @@ def problems(session: Session, campaign_id: int) -> list[str] | None:
         return None
     found = []
     for source in sources_of(session, campaign_id):
-        table = ContactList if source.kind is AudienceKind.LIST else Campaign
+        word, table = OF[source.kind]
         if session.get(table, source.of_id) is None:
-            word = "list" if source.kind is AudienceKind.LIST else "campaign"
             found.append(f"A {word} that the recipients come from is deleted: choose them again.")
     parts = _parts(session, audience)
     if not found and not any(session.execute(part.limit(1)).first() for part in parts):
-        found.append("The chosen lists and outcomes have nobody in them at present.")
+        found.append("The chosen lists, segments and outcomes have nobody in them at present.")
     return found

@@ -17,7 +17,7 @@ from typing import Any, cast
 from sqlalchemy import Table, and_, delete, func, insert, literal, or_, select
 from sqlalchemy.orm import Session
 
-from audience_models import Audience, AudienceMember, AudienceSource, Contact, ContactList
+from audience_models import Audience, AudienceMember, AudienceSource, Contact, ContactList, Segment
 from domain.statuses import AudienceKind, CampaignStatus, MailOutcome
 from models import Campaign, Recipient
 from services import audience_query, import_batches
@@ -31,7 +31,7 @@ _MEMBERS = cast(Table, AudienceMember.__table__)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing to take recipients from: a list's id, or a campaign's id and an outcome."""
+    """The id of a list or a segment, or of another campaign with an outcome."""
 
     kind: AudienceKind
     of_id: int
@@ -86,6 +86,11 @@ def _variables_of(session: Session, campaign_id: int, source: Source) -> list[st
         if of_list is None:
             raise Refused(f"There is no list {source.of_id}.")
         return [str(name) for name in of_list.variables]
+    if source.kind is AudienceKind.SEGMENT:
+        if session.get(Segment, source.of_id) is None:
+            raise Refused(f"There is no segment {source.of_id}.")
+        every = session.scalars(select(ContactList.variables).order_by(ContactList.id))
+        return list(dict.fromkeys(str(name) for names in every for name in names))
     of_campaign = session.get(Campaign, source.of_id)
     if of_campaign is None or source.of_id == campaign_id:
         raise Refused("Choose another campaign, one that has been sent.")

@@ -20,6 +20,7 @@ BLUEPRINTS = (
     "web.lists",
     "web.contacts",
     "web.audiences",
+    "web.segments",
     "web.suppressions",
     "web.notifications",
     "web.diagnostics",

@@ -11,11 +11,11 @@ from werkzeug.wrappers import Response
 from wtforms import FloatField, SelectChoice, SelectField, SelectMultipleField, widgets
 from wtforms.validators import NumberRange, Optional
 
-from audience_models import Audience, ContactList
+from audience_models import Audience
 from database import writing
 from domain.statuses import AudienceKind, CampaignStatus, MailOutcome
 from models import Campaign
-from services import audience_query, audiences, campaigns, lists
+from services import audience_query, audiences, campaigns, lists, segments
 from services.audiences import Source
 from web.context import now
 from web.database import session
@@ -41,6 +41,10 @@ class AudienceForm(FlaskForm):
 
     lists = SelectMultipleField(
         "Lists", coerce=int, option_widget=widgets.CheckboxInput(),
+        widget=widgets.ListWidget(prefix_label=False),
+    )  # fmt: skip
+    segments = SelectMultipleField(
+        "Segments", coerce=int, option_widget=widgets.CheckboxInput(),
         widget=widgets.ListWidget(prefix_label=False),
     )  # fmt: skip
     of_campaign = SelectField("Recipients of another campaign", coerce=int)
@@ -85,7 +89,10 @@ def edit(campaign_id: int) -> str | tuple[str, int] | Response:
 def _form(campaign_id: int) -> AudienceForm:
     audience = session().get(Audience, campaign_id)
     sources = audience_query.sources_of(session(), campaign_id)
-    values: dict[str, Any] = {"lists": [s.of_id for s in sources if s.kind is AudienceKind.LIST]}
+    values: dict[str, Any] = {
+        "lists": [one.of_id for one in sources if one.kind is AudienceKind.LIST],
+        "segments": [one.of_id for one in sources if one.kind is AudienceKind.SEGMENT],
+    }
     for source in sources:
         if source.kind is AudienceKind.OUTCOME and source.outcome:
             values |= {"of_campaign": source.of_id, "outcome": source.outcome.value}
@@ -95,6 +102,9 @@ def _form(campaign_id: int) -> AudienceForm:
     form.lists.choices = [
         SelectChoice(one.id, f"{one.name} ({count(one.members, 'person', 'people')})")
         for one in lists.all_lists(session())
+    ]
+    form.segments.choices = [
+        SelectChoice(one.id, one.name) for one in segments.all_segments(session())
     ]
     others = [
         SelectChoice(one.id, one.name)
@@ -108,6 +118,7 @@ def _form(campaign_id: int) -> AudienceForm:
 
 def _sources(form: AudienceForm) -> list[Source]:
     found = [Source(AudienceKind.LIST, list_id) for list_id in form.lists.data or []]
+    found += [Source(AudienceKind.SEGMENT, one) for one in form.segments.data or []]
     if form.of_campaign.data:
         outcome = MailOutcome(form.outcome.data)
         found.append(Source(AudienceKind.OUTCOME, form.of_campaign.data, outcome))
@@ -121,13 +132,11 @@ def chosen(campaign: Campaign) -> Chosen | None:
         return None
     words = []
     for source in audience_query.sources_of(session(), campaign.id):
-        if source.kind is AudienceKind.LIST:
-            of_list = session().get(ContactList, source.of_id)
-            words.append(f"List {of_list.name}" if of_list else "A list that is deleted")
-        else:
-            other = session().get(Campaign, source.of_id)
-            what = OUTCOME[source.outcome or MailOutcome.EVERYBODY]
-            words.append(f"{other.name if other else 'A deleted campaign'}: {what.lower()}")
+        kind, table = audience_query.OF[source.kind]
+        found: Any = session().get(table, source.of_id)
+        name = f"{kind.capitalize()} {found.name}" if found else f"A {kind} that is deleted"
+        outcome = f": {OUTCOME[source.outcome].lower()}" if source.outcome else ""
+        words.append(name + outcome)
     fixed = audience.frozen_at is not None
     size = audience.total if fixed else audience_query.size(session(), campaign.id)
     return Chosen(words, audience, size)

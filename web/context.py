@@ -57,7 +57,7 @@ NAVIGATION: tuple[tuple[str, tuple[NavEntry, ...]], ...] = (
                     "verification",
                 ),
             ),
-            NavEntry("Lists", "lists.index", "people", ("lists", "contacts")),
+            NavEntry("Lists", "lists.index", "people", ("lists", "contacts", "segments")),
             NavEntry("Suppression list", "suppressions.index", "person-x", ("suppressions",)),
         ),
     ),

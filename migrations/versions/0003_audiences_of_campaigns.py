@@ -28,6 +28,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("campaign_id", name=op.f("pk_audiences")),
     )
     op.create_table(
+        "segments",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("conditions", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("updated_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_segments")),
+        sa.UniqueConstraint("name", name=op.f("uq_segments_name")),
+    )
+    op.create_table(
         "audience_members",
         sa.Column("campaign_id", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
@@ -48,7 +58,9 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=20), nullable=False),
         sa.Column("of_id", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.String(length=20), nullable=True),
-        sa.CheckConstraint("kind IN ('list', 'outcome')", name=op.f("ck_audience_sources_kind")),
+        sa.CheckConstraint(
+            "kind IN ('list', 'segment', 'outcome')", name=op.f("ck_audience_sources_kind")
+        ),
         sa.CheckConstraint(
             "outcome IN ('everybody', 'not_opened', 'opened', 'clicked', 'soft_bounced')",
             name=op.f("ck_audience_sources_outcome"),

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from audience_models import Contact
 from database import writing
+from domain.segments import Conditions
 from domain.statuses import (
     AudienceKind,
     CampaignStatus,
@@ -21,7 +22,16 @@ from domain.statuses import (
     SuppressionReason,
 )
 from models import RefusedRow
-from services import audiences, contacts, job_queue, list_imports, list_members, lists, suppression
+from services import (
+    audiences,
+    contacts,
+    job_queue,
+    list_imports,
+    list_members,
+    lists,
+    segments,
+    suppression,
+)
 from services.audiences import Source
 from tests.browser.conftest import Visitor
 from tests.factories import add_campaign, add_recipients
@@ -56,6 +66,7 @@ def paths(app: Flask, now: datetime) -> list[str]:
         job.result = {"rows": 3, "added": 2, "duplicates": 0, "suppressed": 0, "refused_total": 1,
                       "columns": ["name"]}  # fmt: skip
         db.session.add(RefusedRow(job_id=job.id, line=3, value="x" * 300, reason="It has no @."))
+        segment = segments.save(db.session, None, name, Conditions(tag="vip"), now)
         draft = add_campaign(db.session, now)
         everybody = Source(AudienceKind.OUTCOME, campaign.id, MailOutcome.EVERYBODY)
         sources = [Source(AudienceKind.LIST, found.id), everybody]
@@ -66,6 +77,7 @@ def paths(app: Flask, now: datetime) -> list[str]:
             f"{at}/delete", f"{at}/imports/{job.id}", f"{at}/imports/{job.id}/undo", "/contacts/",
             "/contacts/?q=zz", f"/contacts/{ana.id}", f"/contacts/{ana.id}/edit",
             f"/contacts/{ana.id}/erase", f"/campaigns/{draft.id}/audience/",
+            "/segments/", "/segments/new", f"/segments/{segment.id}",
             f"/campaigns/{draft.id}", f"/campaigns/{draft.id}/start",
         ]  # fmt: skip
 

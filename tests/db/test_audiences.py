@@ -264,7 +264,7 @@ def test_the_launch_counts_who_comes_from_lists(
     choose(session, draft, Source(LIST, empty), now=now)
     campaign = session.get_one(Campaign, draft.id)
     assert campaigns.launch_problems(session, campaign, settings) == [
-        "The chosen lists and outcomes have nobody in them at present."
+        "The chosen lists, segments and outcomes have nobody in them at present."
     ]
     choose(session, draft, Source(LIST, readers), now=now)
     assert campaigns.launch_problems(session, campaign, settings) == []

@@ -51,7 +51,7 @@ def test_lists_and_an_outcome_become_the_recipients_when_sending_begins(
     said = choose(logged_in, draft, lists=readers, of_campaign=earlier, outcome="not_opened")
     assert "Saved: 4 people at present." in said
     assert "List Readers" in said
-    assert "Spring: delivered, but not opened" in said
+    assert "Campaign Spring: delivered, but not opened" in said
     shown = main_words(logged_in.get(f"/campaigns/{draft}"))
     assert "4 recipients from lists" in shown
     assert "Ready to start" in shown

@@ -1,0 +1,184 @@
+"""Segments by form: conditions on fields, tags, lists, engagement and outcomes, counted at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_wtf import FlaskForm
+from werkzeug.wrappers import Response
+from wtforms import FieldList, FormField, IntegerField, SelectChoice, SelectField, StringField
+from wtforms import Form as PlainForm
+from wtforms.validators import Length, NumberRange, Optional
+
+from audience_models import Segment
+from database import writing
+from domain.segments import Conditions, Deed, FieldCondition, FieldTest, TimeCondition, When
+from domain.statuses import MailOutcome
+from services import campaigns, contacts, lists, segments
+from web.context import now
+from web.database import session
+from web.wording import OUTCOME
+
+blueprint = Blueprint("segments", __name__, url_prefix="/segments")
+_FIELD_ROWS = 3
+_TESTS = {
+    FieldTest.IS: "is",
+    FieldTest.IS_NOT: "is not",
+    FieldTest.CONTAINS: "contains",
+    FieldTest.BEGINS: "begins with",
+    FieldTest.FILLED: "is filled in",
+    FieldTest.EMPTY: "is empty",
+}
+_WHEN = {
+    "": "at any time, or never",
+    When.WITHIN: "in the last days",
+    When.NOT_WITHIN: "not in the last days",
+}
+
+
+class FieldRow(PlainForm):
+    """One condition on a field."""
+
+    name = SelectField("Field")
+    test = SelectField("Test", choices=[SelectChoice(k, word) for k, word in _TESTS.items()])
+    value = StringField("Value", validators=[Length(max=500)])
+
+
+class TimeRow(PlainForm):
+    """Whether something happened lately."""
+
+    when = SelectField("When", choices=[SelectChoice(k, word) for k, word in _WHEN.items()])
+    days = IntegerField(
+        "Days", validators=[Optional(), NumberRange(1, 3650, "Between 1 and 3,650 days.")]
+    )
+
+
+class SegmentForm(FlaskForm):
+    """All conditions must hold; what is left alone asks nothing."""
+
+    name = StringField("Segment name", validators=[Length(max=200)])
+    fields = FieldList(FormField(FieldRow), min_entries=_FIELD_ROWS, max_entries=_FIELD_ROWS)
+    mailed = FormField(TimeRow)
+    opened = FormField(TimeRow)
+    clicked = FormField(TimeRow)
+    in_list = SelectField("On the list", coerce=int)
+    tag = SelectField("Has the tag")
+    without_tag = SelectField("Has not the tag")
+    of_campaign = SelectField("Was a recipient of", coerce=int)
+    outcome = SelectField("What became of it", choices=[
+        SelectChoice(known, word) for known, word in OUTCOME.items()
+    ])  # fmt: skip
+
+
+@blueprint.get("/")
+def index() -> str:
+    """All segments with their present counts."""
+    found = segments.all_segments(session())
+    return render_template("segments/index.html", segments=found)
+
+
+@blueprint.route("/new", methods=["GET", "POST"])
+def new() -> str | tuple[str, int] | Response:
+    """Make a segment."""
+    return _edit(None)
+
+
+@blueprint.route("/<int:segment_id>", methods=["GET", "POST"])
+def edit(segment_id: int) -> str | tuple[str, int] | Response:
+    """Look at a segment, count it, change it."""
+    return _edit(segments.get_segment(session(), segment_id))
+
+
+@blueprint.post("/<int:segment_id>/delete")
+def delete(segment_id: int) -> Response:
+    """Delete a segment; it is quickly made again, so nothing is asked."""
+    with writing(session()) as db:
+        segments.remove(db, segment_id)
+    flash("The segment is deleted.")
+    return redirect(url_for(".index"), code=303)
+
+
+def _edit(saved: Segment | None) -> str | tuple[str, int] | Response:
+    """The form; its two buttons count only, or save as well."""
+    segment_id, form = saved.id if saved else None, _form(saved)
+    conditions = Conditions.of_json(saved.conditions) if saved else None
+    if form.validate_on_submit():
+        conditions = _conditions(form)
+        if request.form.get("deed") == "save":
+            try:
+                with writing(session()) as db:
+                    kept = segments.save(db, segment_id, form.name.data or "", conditions, now())
+                flash("Saved.")
+                return redirect(url_for(".edit", segment_id=kept.id), code=303)
+            except campaigns.Refused as refusal:
+                form.name.errors = [str(refusal)]
+    shown = conditions is not None and not conditions.asks_nothing
+    page = render_template(
+        "segments/edit.html",
+        form=form,
+        segment_id=segment_id,
+        counted=segments.count(session(), conditions) if conditions is not None else None,
+        sample=segments.sample(session(), conditions) if conditions and shown else [],
+    )
+    return page, 400 if form.errors else 200
+
+
+def _form(saved: Segment | None) -> SegmentForm:
+    form = SegmentForm(data=_values(saved) if saved else {})
+    of_lists = lists.all_lists(session())
+    names = dict.fromkeys(str(name) for one in of_lists for name in one.variables)
+    chosen = [row.form.name.data for row in form.fields if row.form.name.data]
+    for row in form.fields:
+        row.form.name.choices = [
+            SelectChoice("", "any field"), SelectChoice("email", "address"),
+            *(SelectChoice(name, name) for name in dict.fromkeys([*names, *chosen])
+              if name != "email"),
+        ]  # fmt: skip
+    form.in_list.choices = [SelectChoice(0, "any or none"),
+                            *(SelectChoice(one.id, one.name) for one in of_lists)]  # fmt: skip
+    tags = [SelectChoice("", "any or none"),
+            *(SelectChoice(tag, tag) for tag in contacts.all_tags(session()))]  # fmt: skip
+    form.tag.choices = form.without_tag.choices = tags
+    others = [one for one, counters in campaigns.list_campaigns(session()) if counters.total]
+    form.of_campaign.choices = [SelectChoice(0, "any campaign or none"),
+                                *(SelectChoice(one.id, one.name) for one in others)]  # fmt: skip
+    return form
+
+
+def _values(saved: Segment) -> dict[str, Any]:
+    asked = Conditions.of_json(saved.conditions)
+    times = {one.deed.value: {"when": one.when.value, "days": one.days} for one in asked.times}
+    rows = [{"name": one.name, "test": one.test.value, "value": one.value} for one in asked.fields]
+    return {
+        "name": saved.name,
+        "fields": rows,
+        **times,
+        "in_list": asked.list_id or 0,
+        "tag": asked.tag or "",
+        "without_tag": asked.without_tag or "",
+        "of_campaign": asked.campaign_id or 0,
+        "outcome": (asked.outcome or MailOutcome.EVERYBODY).value,
+    }
+
+
+def _conditions(form: SegmentForm) -> Conditions:
+    rows = [row.form for row in form.fields if row.form.name.data]
+    times = [(deed, form[deed.value].form) for deed in Deed]
+    campaign_id = form.of_campaign.data or None
+    return Conditions(
+        fields=tuple(
+            FieldCondition(row.name.data, FieldTest(row.test.data), row.value.data or "")
+            for row in rows
+        ),
+        times=tuple(
+            TimeCondition(deed, When(row.when.data), row.days.data or 30)
+            for deed, row in times
+            if row.when.data
+        ),
+        list_id=form.in_list.data or None,
+        tag=form.tag.data or None,
+        without_tag=form.without_tag.data or None,
+        campaign_id=campaign_id,
+        outcome=MailOutcome(form.outcome.data) if campaign_id else None,
+    )
