@@ -14,14 +14,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from domain.addresses import address_hash
+from domain.addresses import address_key
 from domain.event_raw import unpack
 from domain.ses_events import SesEvent
 from domain.statuses import EventStatus
 from models import Campaign, DeadLetter, Event, Recipient
 from services.delivery_events import event_of
 from services.event_backlog import WAITING
-from services.installation import address_key_secret
 
 PAGE_SIZE = 50
 #: Beyond this the number of a day's events is said as "more than".
@@ -153,8 +152,13 @@ def _count(session: Session, status: EventStatus) -> int:
 def _found(session: Session, text: str) -> ColumnElement[bool]:
     """By indexes only: rows of the address or message id, and parked events of the id."""
     if "@" in text:
-        hashed = address_hash(address_key_secret(session), text)
-        rows = select(Recipient.id).where(Recipient.address_hash == hashed)
+        # One look into each campaign's index of addresses: no index has the address alone.
+        rows = (
+            select(Recipient.id)
+            .select_from(Campaign)
+            .join(Recipient, Recipient.campaign_id == Campaign.id)
+            .where(Recipient.address == address_key(text))
+        )
         return Event.recipient_id.in_(rows.limit(_SEARCHED_ROWS))
     rows = select(Recipient.id).where(
         Recipient.message_id == text, Recipient.message_id.is_not(None)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, bindparam, select, tuple_, type_coerce
+from sqlalchemy import ColumnElement, String, bindparam, select, type_coerce
 from sqlalchemy.orm import Session
 
 from domain.addresses import address_key
@@ -41,22 +41,23 @@ class _Order:
     columns: tuple[Any, ...]
     start: str = ""
 
-    def within(self, edge: tuple[Any, ...] | None, *, backwards: bool) -> list[ColumnElement[bool]]:
-        """The range of the search, cut off at the row that stands at the edge.
-
-        One bound at each end only: a database with two would take the looser one.
-        """
-        first = self.columns[0]
-        whole: Any = first if len(self.columns) == 1 else tuple_(*self.columns)
-        cut = edge[0] if edge and len(edge) == 1 else edge
-        bounds: list[ColumnElement[bool]] = []
-        if cut is not None:
-            bounds.append(whole < cut if backwards else whole > cut)
-        if self.start and (cut is None or backwards):
-            bounds.append(first >= self.start)
-        if self.start and (cut is None or not backwards):
-            bounds.append(first < self.start + _LAST)
-        return bounds
+    def ranges(
+        self, edge: tuple[Any, ...] | None, *, backwards: bool
+    ) -> list[list[ColumnElement[bool]]]:
+        """The ranges that hold the rows beyond the edge, nearest first; one index range each."""
+        first, second = self.columns[0], self.columns[-1]
+        ranges = []
+        if edge is not None and len(edge) > 1:
+            beyond = second < edge[1] if backwards else second > edge[1]
+            ranges.append([first == edge[0], beyond])
+        rest = []
+        if self.start and (edge is None or backwards):
+            rest.append(first >= self.start)
+        if self.start and (edge is None or not backwards):
+            rest.append(first < self.start + _LAST)
+        if edge is not None:
+            rest.append(first < edge[0] if backwards else first > edge[0])
+        return [*ranges, rest]
 
 
 def recipient_page(
@@ -79,13 +80,16 @@ def recipient_page(
     order = _order(text, few=few)
     edge = _edge(session, campaign_id, after if before is None else before, text)
     backwards = before is not None and edge is not None
-    query = select(Recipient).where(
-        Recipient.campaign_id == campaign_id,
-        *_filter(status, verdict, searched=bool(text), few=few),
-        *order.within(edge, backwards=backwards),
+    query = (
+        select(Recipient)
+        .where(Recipient.campaign_id == campaign_id)
+        .where(*_filter(status, verdict, searched=bool(text), few=few))
+        .order_by(*(c.desc() if backwards else c for c in order.columns))
     )
-    query = query.order_by(*(c.desc() if backwards else c for c in order.columns))
-    rows = list(session.scalars(query.limit(limit + 1)))
+    rows: list[Recipient] = []
+    for bounds in order.ranges(edge, backwards=backwards):
+        missing = limit + 1 - len(rows)
+        rows += session.scalars(query.where(*bounds).limit(missing)) if missing else ()
     more, rows = len(rows) > limit, rows[:limit]
     if backwards:
         rows.reverse()

@@ -12,7 +12,7 @@ import rate_limiter
 from database import writing
 from domain.statuses import CampaignStatus, Fact, JobKind, SuppressionReason, Verdict
 from models import Bucket, Job, RateSample
-from services import progress, suppression
+from services import left_out, progress, suppression
 from services.ledger import read_counters
 from tests.factories import add_campaign, add_recipients
 
@@ -37,6 +37,33 @@ def test_audience_adds_up_and_counts_nobody_twice(session: Session, now: datetim
     campaign.send_undeliverable = True
     assert progress.audience(session, campaign, counters).receives == 5
     assert progress.Audience(0, 10_000, 0, 0, 0, 0).cost == pytest.approx(1.0)
+
+
+def test_who_is_left_out_of_a_long_list_is_estimated_from_its_parts(
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_out, "COUNTED_ROWS", 100)
+    monkeypatch.setattr(left_out, "_PARTS", 5)
+    monkeypatch.setattr(left_out, "_ROWS_OF_A_PART", 20)
+    with writing(session):
+        campaign = add_campaign(session, now)
+        add_recipients(session, campaign, [f"{i}@example.com" for i in range(200)], now)
+        bad = Verdict.UNDELIVERABLE
+        add_recipients(session, campaign, [f"b{i}@example.com" for i in range(200)], now,
+                       verdict=bad)  # fmt: skip
+        for i in range(200):
+            suppression.suppress(
+                session, f"{i}@example.com", SuppressionReason.MANUAL, "By hand.", None, now
+            )
+    counters = read_counters(session, campaign.id)
+    found = progress.audience(session, campaign, counters)
+    assert found.about
+    assert 200 - 40 <= found.suppressed <= 200 + 40
+    assert 200 - 40 <= found.undeliverable <= 200 + 40
+    assert found.receives == 400 - found.suppressed - found.undeliverable
+    monkeypatch.setattr(left_out, "COUNTED_ROWS", 400)
+    exact = progress.audience(session, campaign, counters)
+    assert (exact.about, exact.suppressed, exact.undeliverable) == (False, 200, 200)
 
 
 def test_pace_names_the_limit_that_binds(session: Session, settings: Any, now: datetime) -> None:
