@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
+import mmap
 import resource
 import sys
 import zipfile
@@ -28,6 +29,9 @@ FREE_UNPACKED = 300_000_000  # up to here any ratio is fine
 MAX_RATIO = 100
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 1_000
+#: The stream in which Office keeps an encrypted workbook ([MS-OFFCRYPTO] 2.3.4.1).
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+_PROTECTED = "This workbook is protected by a password. Remove it and upload the file again."
 
 
 class Refused(Exception):
@@ -42,7 +46,7 @@ def main(
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        check_package(path)
+        path = named_by_content(path, output, check_package(path))
         read = calamine_rows if reader == "calamine" else sparse_rows
         sheets, name, rows = read(path, wanted)
         with Path(output).open("w", encoding="utf-8", newline="") as target:
@@ -56,14 +60,26 @@ def main(
     return {"sheets": sheets, "sheet": name}
 
 
-def check_package(path: str) -> None:
-    """Refuse a ZIP package that unpacks beyond measure or declares entities (bombs, XXE).
+def named_by_content(path: str, output: str, suffix: str) -> str:
+    """The file under a name that ends as its content does: readers go by the name."""
+    link = Path(output).with_name("workbook" + suffix)
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(path).resolve())
+    return str(link)
+
+
+def check_package(path: str) -> str:
+    """The ending that the name of such a file should have; raises Refused for a ZIP package that
+    unpacks beyond measure or declares entities (bombs, XXE).
 
     Sizes in a directory can lie, so every part is unpacked once, in pieces, and counted.
     """
     with Path(path).open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":
-            return  # an OLE container (.xls), which may carry a ZIP inside
+        if file.read(4) != b"PK\x03\x04":  # an OLE container (.xls), maybe with a ZIP inside
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                if content.find(_ENCRYPTED) >= 0:
+                    raise Refused(_PROTECTED)
+            return ".xls"
     with zipfile.ZipFile(path) as package:
         parts = package.infolist()
         names = {part.filename for part in parts}
@@ -75,6 +91,9 @@ def check_package(path: str) -> None:
             raise Refused("This workbook unpacks to far more than its size: it is not read.")
         for part in parts:
             limit -= _unpacked(package, part, limit)
+    if "content.xml" in names:
+        return ".ods"
+    return ".xlsb" if "xl/workbook.bin" in names else ".xlsx"
 
 
 def _unpacked(package: zipfile.ZipFile, part: zipfile.ZipInfo, limit: int) -> int:
@@ -108,9 +127,7 @@ def calamine_rows(path: str, wanted: str | None) -> tuple[list[dict[str, Any]], 
     try:
         book = CalamineWorkbook.from_path(path)
     except PasswordError:
-        raise Refused(
-            "This workbook is protected by a password. Remove it and upload the file again."
-        ) from None
+        raise Refused(_PROTECTED) from None
     tables = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
     visible = {sheet.name: sheet.visible == SheetVisibleEnum.Visible for sheet in tables}
     seen: dict[str, Any] = {}

@@ -187,3 +187,22 @@ def test_only_the_first_rows_are_written_where_a_look_asks_for_them(tmp_path: Pa
     book.save(source)
     convert(source, target, rows=7)
     assert len(target.read_text().splitlines()) == 7
+
+
+def test_a_protected_workbook_is_known_whatever_its_file_is_called(
+    material: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "upload"
+    source.write_bytes((material / "hostile/spreadsheets/protected_passtika.xlsx").read_bytes())
+    with pytest.raises(FileProblem, match="protected by a password"):
+        convert(source, tmp_path / "rows.csv")
+
+
+def test_every_workbook_reads_the_same_without_its_ending(material: Path, tmp_path: Path) -> None:
+    folder = material / "recipients/gov-uk-notify"
+    for path in (folder / "equivalents/excel_97.xls", folder / "equivalents/excel 2007.xlsx",
+                 folder / "conversions/originals/xlsx_QQQ1234567.xlsx",
+                 folder / "equivalents/open document spreadsheet.ods"):  # fmt: skip
+        upload = tmp_path / "upload"
+        upload.write_bytes(path.read_bytes())
+        assert cells_of(upload, tmp_path) == cells_of(path, tmp_path)
