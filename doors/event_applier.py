@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from config import Settings
+from config import SendEvents, Settings
 from database import writing
 from doors.intake import utc_now
 from services.delivery_events import apply_stored
@@ -24,7 +24,7 @@ from services.event_backlog import (
     purge_raw,
     waiting_keys,
 )
-from services.event_health import watch_silence
+from services.event_health import count_full_minutes, keep_full_minutes, watch_silence
 
 logger = logging.getLogger(__name__)
 #: One step holds SQLite's writer lock for about 20 ms.
@@ -88,8 +88,13 @@ class EventApplier:
         for step in (self._expire, self._purge, self._purge_critical):
             while step() and not (stop and stop.is_set()):
                 time.sleep(0.005)  # let other writers in
+        now = self._clock()
+        with self._sessions() as session:
+            counts = count_full_minutes(session, now)
+        sends = {SendEvents.YES: True, SendEvents.NO: False}.get(self._settings.send_events)
         with self._sessions() as session, writing(session):
-            watch_silence(session, self._clock())
+            keep_full_minutes(session, counts)
+            watch_silence(session, now, sends_published=sends)
 
     def _expire(self) -> int:
         with self._sessions() as session, writing(session):

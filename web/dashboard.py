@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, render_template, url_for
@@ -10,12 +11,13 @@ from sqlalchemy import func, select
 import rate_limiter
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Campaign, CampaignCounters, Event
-from services import progress, workers
+from services import event_health, progress, sending_history, workers
 from services.ledger import read_counters
-from web import attention
+from web import attention, charts
 from web.campaigns import Progress, bar_counts, progress_of
-from web.context import now
+from web.context import now, zone
 from web.database import session, settings
+from web.formatting import clock, number
 from web.live import shared_fragment
 
 blueprint = Blueprint("dashboard", __name__)
@@ -63,10 +65,33 @@ def _page() -> dict[str, Any]:
         "finished": _finished(),
         "account": _account(sum(row["pace"].rate for row in running)),
         "events": _events(),
+        "day": _day(),
+        "week": sending_history.last_week(session(), now()),
+        "limits": {
+            "bounce": settings().pause_at_bounce_percent,
+            "complaint": settings().pause_at_complaint_percent,
+        },
         "next_in": progress.LIVE_SECONDS if sending else progress.LATE_SECONDS,
         "live_address": url_for("dashboard.live"),
         "any_campaign": bool(running) or session().scalar(select(Campaign.id).limit(1)) is not None,
     }
+
+
+def _day() -> dict[str, Any] | None:
+    """The mails of the last 24 hours by hour; None when there were none."""
+    hours = sending_history.sent_by_hour(session(), now())
+    if not any(hours):
+        return None
+    top, lines = charts.axis(max(hours))
+    start = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=len(hours) - 1)
+    ticks = [
+        charts.Tick(100 * (i + 0.5) / len(hours), clock(start + timedelta(hours=i), zone()), i > 0)
+        for i in range(0, len(hours) - 3, 6)
+    ]
+    ticks.append(charts.Tick(100, "now"))
+    said = f"Mails sent in each of the last 24 hours, {number(sum(hours))} in all"
+    columns = [[("st-sent", float(n))] for n in hours]
+    return {"sent": sum(hours), "chart": charts.column_chart(columns, top, lines, ticks, said)}
 
 
 def _running(campaign: Campaign) -> dict[str, Any]:
@@ -150,4 +175,5 @@ def _events() -> dict[str, Any]:
         "last": session().scalar(select(func.max(Event.received_at))),
         "schedulers": workers.alive(session(), "scheduler"),
         "age": workers.age_seconds(session()),
+        "by_minute": event_health.events_by_minute(session(), now()),
     }

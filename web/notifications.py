@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from database import writing
 from domain.statuses import EventStatus
 from models import Event
-from services import event_log
+from services import event_health, event_log
 from services.dead_letters import try_again
 from services.delivery_events import apply_stored
 from services.event_log import Figures, LogEntry
@@ -153,6 +153,8 @@ def _page(opened: Details | None) -> str:
         rows=[_row(entry) for entry in page.entries],
         opened=opened,
         figures=figures,
+        backlog=event_health.backlog(session(), now()),
+        by_minute=event_health.events_by_minute(session(), now()),
         doors=DOORS,
         show=show if status else "",
         query=query,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -10,8 +10,9 @@ from flask.testing import FlaskClient
 import rate_limiter
 from database import writing
 from domain.statuses import CampaignStatus, Fact
-from models import Bucket
+from models import Bucket, RateSample
 from services import notices, workers
+from services.campaigns import RATE_SLOT_SECONDS
 from services.lifecycle import THE_PRODUCT
 from tests.factories import add_campaign, add_recipients
 from tests.web.forms import main_words, page, words
@@ -113,3 +114,30 @@ def test_refresh_is_the_first_paint_again(logged_in: FlaskClient) -> None:
     part = page(logged_in.get("/live")).xpath("//div[@data-live]")[0]
     assert whole.get("data-live") == "/live"
     assert words(part) == words(whole)
+
+
+def test_last_day_and_week_are_those_of_the_campaigns_then_sent(
+    app: Flask, logged_in: FlaskClient
+) -> None:
+    now = datetime.now(UTC)
+    assert "Last 24 hours" not in main_words(logged_in.get("/"))
+    with app.app_context(), writing(db.session()):
+        s = db.session()
+        s.get_one(Bucket, "send").account_read_at = now
+        recent = add_campaign(s, now, status=CampaignStatus.SENT, last_sent_at=now)
+        emails = [f"p{n}@example.com" for n in range(9)]
+        add_recipients(s, recent, emails, now, facts=SENT)
+        add_recipients(s, recent, ["b@example.com"], now, facts=SENT | Fact.BOUNCED)
+        old = add_campaign(s, now, status=CampaignStatus.SENT, last_sent_at=now - timedelta(days=8))
+        add_recipients(s, old, ["o@example.com"], now, facts=SENT | Fact.BOUNCED)
+        slot = int(now.timestamp()) // RATE_SLOT_SECONDS
+        s.add(RateSample(campaign_id=recent.id, slot=slot, accepted=7))
+        s.add(RateSample(campaign_id=recent.id, slot=slot - 2160, accepted=3))
+        s.add(RateSample(campaign_id=recent.id, slot=slot - 24 * 720 - 720, accepted=100))
+    answer = logged_in.get("/")
+    text = main_words(answer)
+    assert "Last 24 hours10 mails sent" in text
+    assert len(page(answer).xpath("//*[local-name()='rect'][@class='col st-sent']")) == 2
+    assert "Bounces, 7 days10.0%" in text
+    assert "1 of 10 sent." in text
+    assert "Complaints, 7 days0" in text

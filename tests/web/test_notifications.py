@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -165,3 +166,22 @@ def test_messages_that_cannot_be_read_are_kept_with_the_reason(
 
 def test_an_empty_log_says_what_brings_the_first_one(logged_in: FlaskClient) -> None:
     assert "No notification has arrived yet" in main_words(logged_in.get("/notifications/"))
+
+
+def test_the_last_hour_is_drawn_and_the_backlog_has_an_age(
+    app: Flask, logged_in: FlaskClient
+) -> None:
+    assert "Last hour" not in main_words(logged_in.get("/notifications/"))
+    now = datetime.now(UTC)
+    with app.app_context(), writing(db.session):
+        campaign = add_campaign(db.session, now)
+        rows = add_sending(db.session, campaign, [f"r{n}@example.com" for n in range(3)], now)
+        install = installation_id(db.session)
+        for row in rows:
+            text = delivery(row, install, now, row.id)
+            at_once = row.id != rows[0].id
+            parsed = replace(incoming(text), at_once=at_once)
+            store(db.session, [parsed], now - timedelta(minutes=3))
+    said = main_words(logged_in.get("/notifications/"))
+    assert "3 in the last hour, at most 3 in a minute" in said
+    assert "1 waits to be applied, the oldest for 3 min" in said
