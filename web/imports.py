@@ -97,6 +97,8 @@ def stop(campaign_id: int, job_id: int) -> AnyResponse:
 def undo(campaign_id: int, job_id: int) -> str | AnyResponse:
     """Take back what one import added, after a page that says what that is."""
     job = _job(campaign_id, job_id)
+    if job.kind is not JobKind.IMPORT:
+        abort(404)
     report = job.result or {}
     if request.method == "GET":
         kept = report.get("added", 0) + report.get("suppressed", 0)

@@ -146,6 +146,7 @@ def test_the_import_does_what_its_dry_run_said(app: Flask, logged_in: FlaskClien
     tried = press(logged_in, shown, "check", **{"use-2": "own", "own-2": "Card number"})
     work(app)
     assert "Import 2 recipients" in main_words(follow(logged_in, tried))
+    assert logged_in.get(tried.headers["Location"] + "/undo").status_code == 404
     queued = post(logged_in, tried.headers["Location"] + "/import")
     assert work(app) is JobStatus.DONE
     assert "2 of 8 rows added." in main_words(follow(logged_in, queued))
