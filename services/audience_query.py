@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, false, func, select, union_all
@@ -132,3 +132,26 @@ def problems(session: Session, campaign_id: int) -> list[str] | None:
     if not found and not any(session.execute(part.limit(1)).first() for part in parts):
         found.append("The chosen lists, segments and outcomes have nobody in them at present.")
     return found
+
+
+def still_wanted(session: Session, campaign_id: int, contact_ids: Sequence[int]) -> set[int]:
+    """Of these contacts, those that a list of the campaign still has as subscribed.
+
+    All of them where the campaign has sources beside lists: those go by other conditions.
+    """
+    sources = session.execute(
+        select(AudienceSource.kind, AudienceSource.of_id).where(
+            AudienceSource.campaign_id == campaign_id
+        )
+    ).all()
+    if any(source.kind is not AudienceKind.LIST for source in sources):
+        return set(contact_ids)
+    return set(
+        session.scalars(
+            select(ListMember.contact_id).where(
+                ListMember.list_id.in_([source.of_id for source in sources]),
+                ListMember.contact_id.in_(contact_ids),
+                ListMember.status == MemberStatus.SUBSCRIBED,
+            )
+        )
+    )

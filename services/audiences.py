@@ -171,7 +171,10 @@ def copy_step(session: Session, campaign_id: int, secret: bytes, now: datetime, 
         .limit(limit)
     ).all()
     campaign = session.get_one(Campaign, campaign_id)
-    candidates = _candidates(session, persons, [str(name) for name in campaign.variables])
+    contacts = [person for person in persons if person > 0]
+    wanted = audience_query.still_wanted(session, campaign_id, contacts)  # who left meanwhile?
+    people = [person for person in persons if person < 0 or person in wanted]
+    candidates = _candidates(session, people, [str(name) for name in campaign.variables])
     batch = Batch(rows=len(candidates), candidates=candidates)
     target = Target(campaign_id, None, "a list", secret)
     audience.copied += len(persons)

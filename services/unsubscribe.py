@@ -1,5 +1,6 @@
 """What a person's click on "unsubscribe" does: the address is suppressed for good, the campaign
-counts it once, and nothing about it depends on rows that may be gone by then.
+counts it once, and nothing about it depends on rows that may be gone by then. A reader of a mail
+that went to lists may leave those lists alone instead (services.list_preferences).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Unsubscriber:
 
 def look_up(session: Session, claim: UnsubscribeClaim) -> Unsubscriber:
     """What to show before the button is pressed; changes nothing."""
-    row = _row(session, claim)
+    row = row_of(session, claim)
     campaign = session.get(Campaign, claim.campaign_id)
     known = _suppression(session, claim)
     email = row.email if row is not None else known.address if known is not None else None
@@ -45,7 +46,7 @@ def unsubscribe(session: Session, claim: UnsubscribeClaim, now: datetime) -> boo
     `domain.unsubscribe_tokens.read_token`, which checks that the link is ours. A test mail's
     link (recipient 0) suppresses as well: whoever clicks means it.
     """
-    row = _row(session, claim, lock=True)
+    row = row_of(session, claim, lock=True)
     campaign = session.get(Campaign, claim.campaign_id)
     title = f"“{campaign.name}”" if campaign else f"campaign {claim.campaign_id}"
     added = suppression.suppress(
@@ -56,10 +57,26 @@ def unsubscribe(session: Session, claim: UnsubscribeClaim, now: datetime) -> boo
         claim.campaign_id,
         now,
     )
+    count_once(session, claim, now)
+    return added
+
+
+def count_once(session: Session, claim: UnsubscribeClaim, now: datetime) -> None:
+    """Note with the campaign's row, if it is there, that its reader wants no more."""
+    row = row_of(session, claim, lock=True)
     if row is not None and row.unsubscribed_at is None:
         fact = FactChange(row.id, None, Fact(0), now, earliest={"unsubscribed_at": now})
         ledger.apply_changes(session, [fact], now)
-    return added
+
+
+def give_reason(session: Session, claim: UnsubscribeClaim, reason: str) -> bool:
+    """Keep why somebody unsubscribed, for the suppression list; False if they did not."""
+    known = _suppression(session, claim)
+    if known is None or known.reason is not SuppressionReason.UNSUBSCRIBED:
+        return False
+    known.note = reason
+    session.flush()
+    return True
 
 
 def take_back(session: Session, claim: UnsubscribeClaim) -> bool:
@@ -67,15 +84,21 @@ def take_back(session: Session, claim: UnsubscribeClaim) -> bool:
 
     Only a suppression that an unsubscribe made goes; a bounce or a complaint stays.
     """
-    row = _row(session, claim, lock=True)
+    row = row_of(session, claim, lock=True)
     undone = suppression.withdraw(session, claim.address_hash, SuppressionReason.UNSUBSCRIBED)
-    if undone and row is not None and row.unsubscribed_at is not None:
-        session.execute(update(_ROWS).where(_ROWS.c.id == row.id).values(unsubscribed_at=None))
-        ledger.add_counters(session, {row.campaign_id: {"unsubscribed": -1}})
+    if undone:
+        uncount(session, row)
     return undone
 
 
-def _row(session: Session, claim: UnsubscribeClaim, *, lock: bool = False) -> Recipient | None:
+def uncount(session: Session, row: Recipient | None) -> None:
+    """The campaign's row, if it is there, counts as unsubscribed no more."""
+    if row is not None and row.unsubscribed_at is not None:
+        session.execute(update(_ROWS).where(_ROWS.c.id == row.id).values(unsubscribed_at=None))
+        ledger.add_counters(session, {row.campaign_id: {"unsubscribed": -1}})
+
+
+def row_of(session: Session, claim: UnsubscribeClaim, *, lock: bool = False) -> Recipient | None:
     """The recipient row, if it is still there and still that address."""
     if not claim.recipient_id:
         return None

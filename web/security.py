@@ -23,6 +23,7 @@ PUBLIC_ENDPOINTS = frozenset(
         "sns.notifications",
         "public.unsubscribe",
         "public.undo",
+        "public.reason",
         "health.healthz",
         "health.readyz",
         "health.metrics",  # guarded by its own token

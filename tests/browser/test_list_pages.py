@@ -21,6 +21,7 @@ from domain.statuses import (
     MemberStatus,
     SuppressionReason,
 )
+from domain.unsubscribe_tokens import make_token
 from models import RefusedRow
 from services import (
     audiences,
@@ -33,6 +34,7 @@ from services import (
     suppression,
 )
 from services.audiences import Source
+from services.installation import address_key_secret
 from tests.browser.conftest import Visitor
 from tests.factories import add_campaign, add_recipients
 from web.database import db
@@ -57,22 +59,27 @@ def paths(app: Flask, now: datetime) -> list[str]:
         campaign = add_campaign(db.session, now, status=CampaignStatus.SENT, name=name[:200])
         facts = Fact.ACCEPTED | Fact.BOUNCED
         add_recipients(db.session, campaign, ["ana@example.com"], now, facts=facts, sent_at=now)
-        suppression.suppress(
-            db.session, "ana@example.com", SuppressionReason.BOUNCED, name, None, now
-        )
+        suppression.suppress(db.session, LONG, SuppressionReason.BOUNCED, name, None, now)
         job = list_imports.enqueue_import(db.session, found.id, 1, f"{name}.csv", None, now)
         waiting = job_queue.enqueue(db.session, JobKind.TEST_MAIL, None, None, {}, None, now)
         job.status, waiting.status = JobStatus.DONE, JobStatus.DONE
         job.result = {"rows": 3, "added": 2, "duplicates": 0, "suppressed": 0, "refused_total": 1,
                       "columns": ["name"]}  # fmt: skip
         db.session.add(RefusedRow(job_id=job.id, line=3, value="x" * 300, reason="It has no @."))
+        secret, hashed = address_key_secret(db.session), ana.address_hash
         segment = segments.save(db.session, None, name, Conditions(tag="vip"), now)
         draft = add_campaign(db.session, now)
         everybody = Source(AudienceKind.OUTCOME, campaign.id, MailOutcome.EVERYBODY)
         sources = [Source(AudienceKind.LIST, found.id), everybody]
         audiences.choose(db.session, draft.id, sources, now)
+        token = make_token(secret, 0, draft.id, hashed)
+        gone = suppression.hash_of(db.session, "gone@example.com")
+        left = make_token(secret, 0, draft.id, gone)
+        why = SuppressionReason.UNSUBSCRIBED
+        suppression.suppress(db.session, gone, why, "a test", None, now)
         at = f"/lists/{found.id}"
         return [
+            f"/u/{token}", f"/u/{left}",
             "/lists/", "/lists/new", at, f"{at}?q=zz", f"{at}/edit", f"{at}/add", f"{at}/upload",
             f"{at}/delete", f"{at}/imports/{job.id}", f"{at}/imports/{job.id}/undo", "/contacts/",
             "/contacts/?q=zz", f"/contacts/{ana.id}", f"/contacts/{ana.id}/edit",
