@@ -74,12 +74,12 @@ def paths(app: Flask, now: datetime) -> list[str]:
         audiences.choose(db.session, draft.id, sources, now)
         token = make_token(secret, 0, draft.id, hashed)
         gone = suppression.hash_of(db.session, "gone@example.com")
-        left = make_token(secret, 0, draft.id, gone)
+        quitted = make_token(secret, 0, draft.id, gone)
         why = SuppressionReason.UNSUBSCRIBED
         suppression.suppress(db.session, gone, why, "a test", None, now)
         at = f"/lists/{found.id}"
         return [
-            f"/u/{token}", f"/u/{left}",
+            f"/u/{token}", f"/u/{quitted}",
             "/lists/", "/lists/new", at, f"{at}?q=zz", f"{at}/edit", f"{at}/add", f"{at}/upload",
             f"{at}/delete", f"{at}/imports/{job.id}", f"{at}/imports/{job.id}/undo", "/contacts/",
             "/contacts/?q=zz", f"/contacts/{ana.id}", f"/contacts/{ana.id}/edit",
