@@ -20,6 +20,7 @@ from domain.event_raw import pack
 from domain.statuses import CampaignStatus, Fact, RecipientStatus, SuppressionReason
 from models import Campaign, CampaignCounters, Event, RateSample, Recipient, Suppression
 from services.campaigns import RATE_SLOT_SECONDS
+from services.event_health import count_full_minutes, keep_full_minutes
 from services.installation import address_key_secret
 from services.recount import recount
 
@@ -98,9 +99,13 @@ def load(place: Installation, recipients: int, events: int) -> Load:
             ],
         )  # fmt: skip
         session.execute(insert(Suppression), list(_suppressions(secret, recipients // 10, now)))
+        keep_full_minutes(session, count_full_minutes(session, now))  # as the scheduler does
     with place.engine.connect() as connection:
-        connection.exec_driver_sql("ANALYZE")
-        connection.commit()
+        # As PostgreSQL does by itself after a while; its throw-away server is told not to.
+        sqlite = place.engine.dialect.name == "sqlite"
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(
+            "ANALYZE" if sqlite else "VACUUM ANALYZE"
+        )
     number = recipients // 2 + 11
     return Load(
         large, recipients, events, _address(number), number, "p7",

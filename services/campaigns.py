@@ -332,15 +332,30 @@ def _set_status(campaign: Campaign, status: CampaignStatus) -> None:
     campaign.waiting_until = None
 
 
-def list_campaigns(session: Session, limit: int = 200) -> list[tuple[Campaign, CampaignCounters]]:
-    """Campaigns with their counters, newest first."""
-    rows = session.execute(
-        select(Campaign, CampaignCounters)
-        .join(CampaignCounters, CampaignCounters.campaign_id == Campaign.id)
-        .order_by(Campaign.id.desc())
-        .limit(limit)
+def list_campaigns(
+    session: Session,
+    limit: int = 200,
+    *,
+    status: CampaignStatus | None = None,
+    before: int | None = None,
+) -> list[tuple[Campaign, CampaignCounters]]:
+    """Campaigns with their counters, newest first; of one state, and older than `before`."""
+    query = select(Campaign, CampaignCounters).join(
+        CampaignCounters, CampaignCounters.campaign_id == Campaign.id
     )
+    if status is not None:
+        query = query.where(Campaign.status == status)
+    if before is not None:
+        query = query.where(Campaign.id < before)
+    rows = session.execute(query.order_by(Campaign.id.desc()).limit(limit))
     return [(campaign, counters) for campaign, counters in rows]
+
+
+def count_by_status(session: Session) -> dict[CampaignStatus, int]:
+    """How many campaigns there are in each state."""
+    rows = session.execute(select(Campaign.status, func.count()).group_by(Campaign.status))
+    found = {row[0]: row[1] for row in rows}
+    return {status: found.get(status, 0) for status in CampaignStatus}
 
 
 def current_rate(session: Session, campaign_id: int, now: datetime) -> float:

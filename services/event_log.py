@@ -117,7 +117,7 @@ def figures(session: Session, now: datetime) -> Figures:
     """How lively the path is, and what waits for a person."""
     newest = select(Event).order_by(Event.received_at.desc()).limit(1)
     lately = (
-        select(Event.key)
+        select(Event.received_at)
         .where(Event.received_at >= now - timedelta(hours=24))
         .limit(_COUNT_UP_TO + 1)
         .subquery()
@@ -150,7 +150,11 @@ def _count(session: Session, status: EventStatus) -> int:
 
 
 def _found(session: Session, text: str) -> ColumnElement[bool]:
-    """By indexes only: rows of the address or message id, and parked events of the id."""
+    """By indexes only: rows of the address or message id, and parked events of the id.
+
+    Looked up before, since PostgreSQL would read all events for a condition with OR over them.
+    """
+    parked: list[bytes] = []
     if "@" in text:
         # One look into each campaign's index of addresses: no index has the address alone.
         rows = (
@@ -159,12 +163,18 @@ def _found(session: Session, text: str) -> ColumnElement[bool]:
             .join(Recipient, Recipient.campaign_id == Campaign.id)
             .where(Recipient.address == address_key(text))
         )
-        return Event.recipient_id.in_(rows.limit(_SEARCHED_ROWS))
-    rows = select(Recipient.id).where(
-        Recipient.message_id == text, Recipient.message_id.is_not(None)
+    else:
+        rows = select(Recipient.id).where(
+            Recipient.message_id == text, Recipient.message_id.is_not(None)
+        )
+        keys = select(Event.key).where(Event.status == EventStatus.PARKED, Event.message_id == text)
+        parked = list(session.scalars(keys.limit(_SEARCHED_ROWS)))
+    ids = list(session.scalars(rows.limit(_SEARCHED_ROWS)))
+    return (
+        or_(Event.recipient_id.in_(ids), Event.key.in_(parked))
+        if parked
+        else (Event.recipient_id.in_(ids))
     )
-    parked = and_(Event.status == EventStatus.PARKED, Event.message_id == text)
-    return or_(Event.recipient_id.in_(rows.limit(_SEARCHED_ROWS)), parked)
 
 
 def _cursor(event: Event) -> str:

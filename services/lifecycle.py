@@ -71,10 +71,14 @@ def sending_campaigns(session: Session, *, with_pending: bool = True) -> list[Se
         c.send_api,
     ).where(c.status == CampaignStatus.SENDING)  # fmt: skip
     if with_pending:
-        pending = select(Recipient.id).where(
-            Recipient.campaign_id == c.id, text("recipients.status = 'pending'")
+        # Not EXISTS: PostgreSQL would join with all pending rows, which took 0.2 s for 300,000.
+        pending = (
+            select(Recipient.id)
+            .where(Recipient.campaign_id == c.id, text("recipients.status = 'pending'"))
+            .order_by(Recipient.id)
+            .limit(1)
         )
-        query = query.where(pending.exists())
+        query = query.where(pending.scalar_subquery().is_not(None))
     return [_sending_campaign(row) for row in session.execute(query.order_by(c.id))]
 
 

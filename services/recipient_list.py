@@ -21,7 +21,7 @@ from models import CampaignCounters, Recipient
 PAGE_SIZE = 50
 #: A state with no more rows than this is looked through row by row when it is searched; in a
 #: larger one the next match is near wherever the search begins.
-_FEW_ROWS = 20_000
+_FEW_ROWS = 5_000
 _LAST = "\U0010ffff"
 
 

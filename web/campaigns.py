@@ -24,6 +24,8 @@ blueprint = Blueprint("campaigns", __name__, url_prefix="/campaigns")
 
 _OPEN = (RecipientStatus.PENDING, RecipientStatus.SENDING, RecipientStatus.IN_DOUBT)
 _ACTIVE_JOBS = (JobStatus.QUEUED, JobStatus.RUNNING)
+#: Campaigns on one page of the list.
+_SHOWN = 50
 #: Pages of other parts that a campaign's page leads to: name -> endpoint.
 _LINKS = {
     "edit": "editor.edit",
@@ -63,22 +65,26 @@ def index_live() -> Response:
 
 def _list() -> dict[str, Any]:
     chosen = request.args.get("state", "")
-    known = chosen if chosen in set(CampaignStatus) else ""
-    found = campaigns.list_campaigns(session())
-    rows = [
-        (campaign, counters, bar_counts(counters), progress_of(counters))
-        for campaign, counters in found
-        if not known or campaign.status == known
-    ]
-    totals = {status: sum(c.status == status for c, _ in found) for status in CampaignStatus}
-    running = any(campaign.status is CampaignStatus.SENDING for campaign, _ in found)
+    status = CampaignStatus(chosen) if chosen in set(CampaignStatus) else None
+    before = request.args.get("before", type=int)
+    found = campaigns.list_campaigns(session(), _SHOWN + 1, status=status, before=before)
+    more, found = len(found) > _SHOWN, found[:_SHOWN]
+    totals = campaigns.count_by_status(session())
+    view: dict[str, Any] = {"state": status.value if status else None}
     return {
-        "rows": rows,
+        "rows": [
+            (c, counters, bar_counts(counters), progress_of(counters)) for c, counters in found
+        ],
         "totals": totals,
-        "total": len(found),
-        "chosen": known,
-        "live_address": url_for("campaigns.index_live", state=known or None),
-        "next_in": progress.LIVE_SECONDS if running else progress.LATE_SECONDS,
+        "total": sum(totals.values()),
+        "chosen": status.value if status else "",
+        "shown": f"{'Older' if before else 'Newest'} {number(len(found))}",
+        "newest": url_for("campaigns.index", **view) if before else None,
+        "older": url_for("campaigns.index", before=found[-1][0].id, **view) if more else None,
+        "live_address": url_for("campaigns.index_live", before=before, **view),
+        "next_in": progress.LIVE_SECONDS
+        if totals[CampaignStatus.SENDING]
+        else progress.LATE_SECONDS,
     }
 
 

@@ -66,6 +66,27 @@ def test_list_shows_progress_and_filters_by_state(logged_in: FlaskClient, make: 
     assert "Running" not in text
 
 
+def test_list_has_pages_and_counts_all_campaigns(
+    app: Flask, logged_in: FlaskClient, make: Make
+) -> None:
+    for number in range(51):
+        make(name=f"Draft {number}")
+    make(name="Paused one", status=CampaignStatus.PAUSED)
+    first = logged_in.get("/campaigns/")
+    assert "All 52" in main_words(first)
+    assert len(page(first).xpath("//main//tbody/tr")) == 50
+    [older] = page(first).xpath("//a[@rel='next']/@href")
+    second = logged_in.get(older)
+    assert len(page(second).xpath("//main//tbody/tr")) == 2
+    assert "Draft 0" in main_words(second)
+    assert page(second).xpath("//a[@rel='prev']/@href") == ["/campaigns/"]
+    [live] = page(second).xpath("//div[@data-live]/@data-live")
+    assert len(page(logged_in.get(live)).xpath("//tbody/tr")) == 2
+    drafts = logged_in.get("/campaigns/?state=draft")
+    [older] = page(drafts).xpath("//a[@rel='next']/@href")
+    assert len(page(logged_in.get(older)).xpath("//main//tbody/tr")) == 1
+
+
 def test_list_without_campaigns_says_what_a_campaign_is(logged_in: FlaskClient) -> None:
     answer = logged_in.get("/campaigns/")
     assert "No campaign yet" in main_words(answer)
