@@ -293,7 +293,8 @@ class Event(Base):
     """One SES event for one recipient, stored once, raw and compressed, before it is applied.
 
     The primary key is the hashed natural key (services.delivery_events), so that a message
-    repeated by SNS, SES or by the second door is the same row.
+    repeated by SNS, SES or by the second door is the same row. On SQLite the rows lie in the
+    order of their arrival: in the order of the random keys they would need a third more room.
     """
 
     __tablename__ = "events"
@@ -310,7 +311,6 @@ class Event(Base):
         Index("ix_events_test_mail", "attempt_id",  # test mails have no recipient
               sqlite_where=text("recipient_id IS NULL AND attempt_id IS NOT NULL"),
               postgresql_where=text("recipient_id IS NULL AND attempt_id IS NOT NULL")),
-        {"sqlite_with_rowid": False},
     )  # fmt: skip
 
     key: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
@@ -323,6 +323,7 @@ class Event(Base):
     received_at: Mapped[datetime]
     recipient_id: Mapped[int | None] = mapped_column(BigInteger)  # no FK: facts outlive rows
     campaign_id: Mapped[int | None]
+    #: None for an applied event of the row's present attempt, see services.ledger.
     attempt_id: Mapped[str | None] = mapped_column(String(32))
     message_id: Mapped[str | None] = mapped_column(String(100))
     raw: Mapped[bytes | None] = mapped_column(LargeBinary)  # zlib; None once purged

@@ -229,7 +229,8 @@ def _outcome(event: SesEvent, match: Match | None, install: str) -> dict[str, An
             recipient_id, campaign_id = match.row.id, match.row.campaign_id
         if match.belongs in (Belongs.OTHER_ADDRESS, Belongs.OTHER_INSTALLATION):
             recipient_id = campaign_id = None
-        attempt_id = match.attempt_id or attempt_id
+        # The row's present attempt need not be repeated by each of its events.
+        attempt_id = None if match.belongs is Belongs.ROW else match.attempt_id or attempt_id
     return {
         "status": status,
         "verdict": verdict,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, func, literal_column, select, text, update
+from sqlalchemy import ColumnElement, Table, func, literal_column, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from domain import doubt
@@ -125,7 +125,7 @@ def _told(
     )
     told: Any = select(literal_column("1")).where(
         _EVENTS.c.recipient_id == near.c.id,
-        _EVENTS.c.attempt_id == near.c.attempt_id,
+        or_(_EVENTS.c.attempt_id.is_(None), _EVENTS.c.attempt_id == near.c.attempt_id),
         _EVENTS.c.kind == "Send",
     )
     return [bool(value) for value in session.scalars(select(told.exists()).select_from(near))]

@@ -207,7 +207,7 @@ def _stored_engagements(
             _EVENTS.c.status == EventStatus.APPLIED,
         )
         for row_id, attempt_id, kind, sub_kind, at in session.execute(query):
-            if attempt_id == rows[row_id].attempt_id and at is not None:
+            if attempt_id in (None, rows[row_id].attempt_id) and at is not None:
                 evidence, _, link = (sub_kind or "").partition("/")
                 mark = link if kind == EventKind.CLICK else None
                 found[row_id].append(Engagement(at, Evidence(evidence), mark))

@@ -91,7 +91,7 @@ def _events(session: Session, rows: dict[int, Row[Any]]) -> dict[int, list[SesEv
     found: dict[int, list[SesEvent]] = defaultdict(list)
     for key, row_id, attempt_id, raw in session.execute(query):
         event = event_of(key, raw)
-        if event is not None and attempt_id == rows[row_id].attempt_id:
+        if event is not None and attempt_id in (None, rows[row_id].attempt_id):
             found[row_id].append(event)
     return found
 

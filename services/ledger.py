@@ -15,29 +15,25 @@ from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import (
-    Row,
-    Table,
-    bindparam,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Row, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from domain.statuses import (
+    EVENT_FACTS,
     FACTS_BY_RANK,
+    EventStatus,
     Fact,
     RecipientStatus,
     has_soft_bounce,
     is_accepted,
     state_of,
 )
-from models import CampaignCounters, PastAttempt, Recipient
+from models import CampaignCounters, Event, PastAttempt, Recipient
 
 _ROWS = cast(Table, Recipient.__table__)
 _COUNTERS = cast(Table, CampaignCounters.__table__)
 _PAST = cast(Table, PastAttempt.__table__)
+_EVENTS = cast(Table, Event.__table__)
 
 #: Recipient columns that make a counter of distinct people.
 PEOPLE = {
@@ -55,6 +51,16 @@ _TIME_OF_FACT = {
 }
 _HARD_BOUNCES = int(Fact.BOUNCED | Fact.PREVENTED)
 _BOUNCES = (Fact.BOUNCED, Fact.PREVENTED, Fact.SOFT_BOUNCED, Fact.MAYBE_AUTO_REPLY)
+#: Events of a row's present attempt do not repeat it; once it is replaced, they have to.
+_NAME_ATTEMPT = (
+    update(_EVENTS)
+    .where(
+        _EVENTS.c.recipient_id == bindparam("b_id"),
+        _EVENTS.c.attempt_id.is_(None),
+        _EVENTS.c.status == EventStatus.APPLIED,
+    )
+    .values(attempt_id=bindparam("b_attempt"))
+)
 _READ = (
     "id", "campaign_id", "email", "address", "address_hash", "status", "facts", "reason_code",
     "reason", "reason_at", "attempt_id", "message_id", "submitted_at", "lease_until", "sent_at",
@@ -279,6 +285,7 @@ def return_to_pending(
     locked = lock_rows(session, (row_id for row_id, _ in rows))
     updates: list[dict[str, Any]] = []
     past: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
     deltas: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row_id, attempt_id in rows:
         row = locked.get(row_id)
@@ -288,10 +295,14 @@ def return_to_pending(
         after = {**before, **_BLANK, "updated_at": now}
         if was_submitted and attempt_id is not None:
             past.append(_past_attempt(before, because, now))
+        if row.facts & EVENT_FACTS:
+            told.append({"b_id": row_id, "b_attempt": attempt_id})
         difference = {k: v for k, v in after.items() if v != before[k]}
         updates.append({"b_id": row_id, **difference})
         _count(deltas[row.campaign_id], before, after)
     _write(session, updates)
+    if told:
+        session.connection().execute(_NAME_ATTEMPT, told)
     if past:
         session.execute(insert(_PAST), past)
     add_counters(session, deltas)

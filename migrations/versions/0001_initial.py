@@ -128,7 +128,6 @@ def upgrade() -> None:
             name=op.f("ck_events_status"),
         ),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_events")),
-        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.create_index(

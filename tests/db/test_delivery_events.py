@@ -309,6 +309,24 @@ def test_a_late_event_of_an_older_attempt_counts_one_duplicate(session, row, mai
     assert statuses(session) == ["applied"] * 3
 
 
+def test_opens_of_a_replaced_attempt_do_not_count_for_the_next(session, row, mail, take, now):
+    old = row.attempt_id
+    take(mail.send(), mail.opened())
+    assert session.scalars(select(Event.attempt_id)).all() == [None, None]
+    with writing(session):
+        return_to_pending(session, [(row.id, old)], "send again", now, was_submitted=True)
+        session.execute(update(Recipient).values(status="sending", facts=1, attempt_id="f" * 32))
+    fresh(session, row)
+    again = mail_events(session, row, now, message_id="m-again")
+    take(again.opened(after=400), again.clicked(after=410))
+    after = fresh(session, row)
+    assert (after.opens, after.clicks) == (1, 1)
+    told = session.execute(select(Event.kind, Event.attempt_id)).all()
+    assert sorted(told, key=str) == [
+        ("Click", None), ("Open", old), ("Open", None), ("Send", old),
+    ]  # fmt: skip
+
+
 def test_a_bounce_of_an_older_attempt_still_suppresses(session, row, mail, take, now):
     with writing(session):
         return_to_pending(session, [(row.id, row.attempt_id)], "again", now, was_submitted=True)

@@ -42,7 +42,7 @@ def send_event(recipient: Recipient, key: int) -> dict[str, Any]:
         "door": "sqs",
         "received_at": START,
         "recipient_id": recipient.id,
-        "attempt_id": recipient.attempt_id,
+        "attempt_id": recipient.attempt_id if key % 2 else None,  # None: the present one
         "message_id": recipient.message_id,
     }
 
