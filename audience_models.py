@@ -148,7 +148,7 @@ class AudienceSource(Base):
         ForeignKey("audiences.campaign_id", ondelete="CASCADE")
     )
     kind: Mapped[AudienceKind]
-    of_id: Mapped[int]  # of the list, segment or campaign; no foreign key: it may be deleted meanwhile
+    of_id: Mapped[int]  # of the list, segment or campaign; no foreign key: it may be deleted
     outcome: Mapped[MailOutcome | None]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,8 @@ def test_a_campaign_needs_a_name_of_reasonable_length(session, settings, now, na
 
 @pytest.mark.parametrize("field", ["subject", "from_name", "from_email", "reply_to"])
 def test_what_ends_in_a_header_is_one_line(session, settings, now, field):
-    forged = replace(CONTENT, **{field: "news@example.com\r\nBcc: other@example.com"})
+    values: dict[str, Any] = {field: "news@example.com\r\nBcc: other@example.com"}
+    forged = replace(CONTENT, **values)
     with pytest.raises(Refused, match="one line"):
         create(session, settings, now, forged)
     assert session.query(Campaign).count() == 0
@@ -70,8 +72,9 @@ def test_what_ends_in_a_header_is_one_line(session, settings, now, field):
 
 @pytest.mark.parametrize("field", ["from_email", "reply_to"])
 def test_sender_and_reply_to_must_be_addresses(session, settings, now, field):
+    values: dict[str, Any] = {field: "newsroom"}
     with pytest.raises(Refused, match="no e-mail address"):
-        create(session, settings, now, replace(CONTENT, **{field: "newsroom"}))
+        create(session, settings, now, replace(CONTENT, **values))
 
 
 def test_a_text_part_written_by_hand_is_kept(session, settings, now):
