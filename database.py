@@ -63,7 +63,7 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> Engine:
         connect_args={
             "connect_timeout": 10,
             "options": "-c synchronous_commit=on -c timezone=UTC -c jit=off"
-            " -c idle_in_transaction_session_timeout=60000",
+            " -c idle_in_transaction_session_timeout=15000",
         },
     )
 

@@ -51,6 +51,7 @@ class Installation:
                 name="Benchmark", subject="News for {{ name }}", html=html, text="",
                 from_email="news@example.com", status=CampaignStatus.SENDING, variables=["name"],
                 created_at=now, updated_at=now, launched_at=now, configuration_set="bes",
+                tracking_in_force="full",
             )  # fmt: skip
             session.add(campaign)
             session.flush()

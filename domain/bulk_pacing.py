@@ -18,6 +18,9 @@ from domain.pacing import HALVE_EVERY_SECONDS, Pace
 FILL_SECONDS = 0.5
 #: Calls are drawn this far ahead of their time (seconds).
 _REACH_SECONDS = 0.25
+#: A process holds at most so many mails for bulk calls: more would outlive the check of their rows
+#: on a machine that cannot keep the rate, and be claimed for nothing.
+MOST_IN_HAND = 600
 LEAST_CALLS, MOST_CALLS = 0.5, 1000.0
 #: Growth after each second that was used and went well; the small one near what AWS refused.
 _QUICK, _CAREFUL = 1.5, 1.02

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 #: This much of the lease stays free behind the longest call (seconds, DESIGN "Fencing").
 
 SPARE_SECONDS = 5.0
+#: Rounds are at least so far apart (seconds): each costs some queries, however few rows it brings.
+_SHORTEST_WAIT = 0.02
 #: Waits that are over as soon as a campaign sends again.
 _PASSING = (Wait.QUOTA, Wait.WINDOW, Wait.BATCH, Wait.UNREACHABLE)
 
@@ -85,18 +87,22 @@ class Claimer:
             return Round()
         rate = bucket.pace.rate
         most = pacing.most_in_hand(rate, call_seconds)
-        room, at_once = min(MOST_THREADS, most) - in_hand, pacing.most_slots(rate)
+        singly, at_once = min(MOST_THREADS, most), pacing.most_slots(rate)
+        room = singly - in_hand
         if calls is not None:
-            room = max(room, min(calls * MAX_ENTRIES, most + MAX_ENTRIES - in_hand))
+            full = min(bulk_pacing.MOST_IN_HAND, most + MAX_ENTRIES)
+            room = max(room, min(calls * MAX_ENTRIES, full - in_hand))
             at_once = bulk_pacing.mails_of_a_round(rate)
         wanted = min(at_once, max(room, 0) + len(missed))
         if wanted < 1 or not bucket.slots_in_reach(wanted):
             return Round(next_in=self._until_slots(bucket))
+        if wanted < min(at_once, singly // 6):
+            return Round(next_in=_SHORTEST_WAIT)  # full hands: many rows at once cost less
         left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
         works = self._claim(
             ready, missed, wanted if left is None else min(wanted, left), calls or 0
         )
-        return Round(works, self._until_slots_after(works) if works else 0.0)
+        return Round(works, self._until_slots_after(works) if works else _SHORTEST_WAIT)
 
     def _ready(
         self, session: Session, due: list[SendingCampaign], bucket: BucketState
@@ -268,11 +274,11 @@ class Claimer:
 
     def _until_slots(self, bucket: BucketState) -> float:
         ahead = bucket.next_slot - pacing.HORIZON_SECONDS - self._clock.now()
-        return min(max(ahead, 0.02), 0.1)
+        return min(max(ahead, _SHORTEST_WAIT), 0.1)
 
     def _until_slots_after(self, works: list[Work]) -> float:
         ahead = works[-1].due + 1.0 / works[-1].rate - pacing.HORIZON_SECONDS - boottime()
-        return min(max(ahead, 0.005), 0.1)
+        return min(max(ahead, _SHORTEST_WAIT), 0.1)
 
 
 def _bucket_name(campaign_id: int) -> str:
