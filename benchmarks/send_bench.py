@@ -209,7 +209,8 @@ def main() -> int:
     kinds = ("sqlite", "postgresql") if options.database == "both" else (options.database,)
     load = os.getloadavg()[0]
     print(f"answers after {_ANSWER_MS:g} ms, {len(_HTML) / 1000:.0f} KB of HTML and its text,")
-    print(f"synchronous commits, {os.cpu_count()} cores with a load of {load:.1f} before")
+    print("SQLite with synchronous=FULL, PostgreSQL with synchronous_commit=on but fsync=off,")
+    print(f"{os.cpu_count()} cores with a load of {load:.1f} before")
     print(f"{'way':20s} {'database':12s} {'mails/s':>9s} {'CPU ms':>9s} ledger µs server µs")
     found: dict[tuple[str, str], Figures] = {}
     with start(port=0, keep=100) as simulator:
