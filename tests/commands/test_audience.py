@@ -149,7 +149,8 @@ def test_export_writes_every_recipient_in_import_order(
     assert rows[1][-1] == "Łódź"
 
     target = tmp_path / "out.xlsx"
-    assert not run("campaigns", "export", draft, "--format", "xlsx", "--output", target).stdout
+    written = run("campaigns", "export", draft, "--format", "xlsx", "--output", target)
+    assert (written.exit_code, written.stdout) == (0, f"The export is in {target}.\n")
     sheet = openpyxl.load_workbook(target).worksheets[0]
     cells = [[str(cell or "") for cell in row] for row in sheet.iter_rows(values_only=True)]
     assert cells[0] == rows[0]
