@@ -106,6 +106,7 @@ class Campaign(Base):
 
     guard_baseline: Mapped[dict[str, Any] | None]  # counters when a person overruled the guard
     send_undeliverable: Mapped[bool] = mapped_column(default=False)
+    skip_risks: Mapped[int] = mapped_column(default=0, server_default="0")  # statuses.Risk
     tracking: Mapped[str] = mapped_column(String(10), default="auto")  # auto, full, critical
     tracking_in_force: Mapped[str | None] = mapped_column(String(10))
     tracking_reason: Mapped[str | None] = mapped_column(Text)
@@ -209,6 +210,7 @@ class Recipient(Base):
     import_id: Mapped[int | None] = mapped_column(BigInteger)  # the job that added it
     verdict: Mapped[Verdict | None]
     verdict_reason: Mapped[str | None] = mapped_column(Text)
+    risks: Mapped[int | None]  # domain.statuses.Risk, of risky and unknown addresses
 
     status: Mapped[RecipientStatus] = mapped_column(default=RecipientStatus.PENDING)
     facts: Mapped[int] = mapped_column(default=0)  # domain.statuses.Fact of the present attempt
@@ -501,6 +503,33 @@ class MailDomain(Base):
     verdict: Mapped[Verdict]
     reason: Mapped[str] = mapped_column(Text)
     checked_at: Mapped[datetime]
+
+
+class AddressInsight(Base):
+    """What SES said about an address when it was asked and paid for it, with its age."""
+
+    __tablename__ = "address_insights"
+
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    verdict: Mapped[Verdict]
+    reason: Mapped[str] = mapped_column(Text)
+    checked_at: Mapped[datetime]
+
+
+class AddressCorrection(Base):
+    """That a person had the misspelt address of a recipient corrected, and what it was before."""
+
+    __tablename__ = "address_corrections"
+
+    id: Mapped[big_pk]
+    recipient_id: Mapped[int] = mapped_column(
+        ForeignKey("recipients.id", ondelete="CASCADE"), index=True
+    )
+    was: Mapped[str] = mapped_column(String(320))
+    became: Mapped[str] = mapped_column(String(320))
+    is_duplicate: Mapped[bool]  # the campaign had it already: the row kept its address
+    corrected_at: Mapped[datetime]
+    corrected_by: Mapped[str | None] = mapped_column(String(320))
 
 
 class SubmittedForm(Base):

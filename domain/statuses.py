@@ -180,6 +180,22 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Risk(IntFlag):
+    """Why an address is risky or unknown; stored as one integer, so that the claim can compare.
+
+    None of them is set for deliverable and undeliverable addresses.
+    """
+
+    TYPO = 1  # the domain is probably misspelt
+    DISPOSABLE = 2  # a throw-away mailbox
+    ROLE = 4  # a shared mailbox
+    COMPLAINED = 8
+    UNSUBSCRIBED = 16
+    SOFT_BOUNCED = 32
+    SES_DOUBTS = 64  # SES was asked and is not confident
+    UNKNOWN = 128  # nothing could be found out
+
+
 class JobStatus(StrEnum):
     """State of a piece of background work."""
 

@@ -32,7 +32,7 @@ CAN_CANCEL = frozenset({CampaignStatus.SCHEDULED, CampaignStatus.SENDING, Campai
 _COPIED = (
     "subject", "html", "text", "text_is_automatic", "from_email", "from_name", "reply_to",
     "tracking", "cap_per_second", "batch_size", "batch_pause_seconds", "window_days",
-    "window_start", "window_end", "window_zone", "send_undeliverable",
+    "window_start", "window_end", "window_zone", "send_undeliverable", "skip_risks",
 )  # fmt: skip
 #: The live rate is a mean over this many seconds.
 RATE_WINDOW_SECONDS = 10

@@ -49,13 +49,15 @@ class Claim:
 
 _CLAIM = """
 WITH candidates AS MATERIALIZED (
-    SELECT id, address_hash, verdict FROM recipients
+    SELECT id, address_hash, verdict, risks FROM recipients
     WHERE campaign_id = :campaign_id AND status = 'pending' AND id > :floor
     ORDER BY id LIMIT :look_at {lock}
 ), judged AS (
     SELECT c.id AS id, CASE
         WHEN s.reason IS NOT NULL THEN s.reason
         WHEN c.verdict = 'undeliverable' AND NOT :send_undeliverable THEN 'undeliverable'
+        WHEN c.risks & (SELECT skip_risks FROM campaigns WHERE id = :campaign_id) <> 0
+            THEN 'left_out'
     END AS obstacle
     FROM candidates c LEFT JOIN suppressions s ON s.address_hash = c.address_hash
 ), numbered AS (
@@ -74,10 +76,11 @@ UPDATE recipients SET
     lease_until = CASE WHEN picked.obstacle IS NULL THEN {now} + :lease END,
     worker = :worker,
     reason_code = CASE picked.obstacle WHEN 'undeliverable' THEN 'undeliverable'
-        WHEN 'unsubscribed' THEN 'unsubscribed'
+        WHEN 'unsubscribed' THEN 'unsubscribed' WHEN 'left_out' THEN 'left_out'
         ELSE CASE WHEN picked.obstacle IS NOT NULL THEN 'suppressed' END END,
     reason = CASE picked.obstacle
         WHEN 'undeliverable' THEN 'Verification found that this address cannot receive mail.'
+        WHEN 'left_out' THEN 'Verification doubts this address; the campaign leaves such ones out.'
         WHEN 'unsubscribed' THEN 'This person has unsubscribed.'
         WHEN 'complained' THEN 'On the suppression list: complained about an earlier mail.'
         WHEN 'bounced' THEN 'On the suppression list: an earlier mail bounced for good.'

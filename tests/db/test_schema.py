@@ -101,6 +101,10 @@ def _row_counts(engine: Engine) -> dict[str, int]:
         }
 
 
+#: A column that was added later stands in the line of another one.
+_BETWEEN_COLUMNS = r",?\s*\n|, (?![^(]*\))"
+
+
 def _shape(engine: Engine) -> set[tuple[str, ...]]:
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
@@ -108,7 +112,7 @@ def _shape(engine: Engine) -> set[tuple[str, ...]]:
         rows = connection.execute(text("SELECT type, name, sql FROM sqlite_master"))
         return {
             (kind, name, *sorted(re.sub(r"[\s\"]+", " ", line).strip(" ,()")
-                                 for line in (sql or "").split("\n")))
+                                 for line in re.split(_BETWEEN_COLUMNS, sql or "")))
             for kind, name, sql in rows
         }  # fmt: skip
 
