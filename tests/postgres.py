@@ -1,6 +1,6 @@
 """A throw-away PostgreSQL server for the tests, started from the binaries of this machine.
 
-Durability is off here: nothing in it outlives the test run.
+Durability is off unless asked for: nothing in it outlives the test run.
 """
 
 from __future__ import annotations
@@ -45,13 +45,23 @@ class PostgresMissing(Exception):
     """This machine cannot run a PostgreSQL server; the text says what is missing."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgresServer:
-    """A running server on loopback; `url(name)` is the address of one of its databases."""
+    """A server on loopback; `url(name)` is the address of one of its databases."""
 
-    process: subprocess.Popen[bytes]
+    command: list[str]  # without the port
+    identity: dict[str, Any]
     folder: Path
-    port: int
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> bool:
+        """Start it on its port; False if it ended (the port was taken)."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.command, "-c", f"port={self.port}"], stdout=log, stderr=log, **self.identity
+            )
+        return _answers(self.process, self)
 
     def url(self, database: str) -> str:
         """SQLAlchemy's address of a database."""
@@ -79,14 +89,20 @@ class PostgresServer:
         )
         self.execute(_RESET, database)
 
-    def stop(self) -> None:
-        """End the server at once and remove its files."""
-        self.process.send_signal(signal.SIGQUIT)  # at once, whoever is still connected
+    def crash(self) -> None:
+        """End the server at once, whoever is connected, without writing down what is in memory."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGQUIT)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def stop(self) -> None:
+        """End the server at once and remove its files."""
+        self.crash()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -101,11 +117,12 @@ def find_binaries() -> Path:
     return Path(found).resolve().parent
 
 
-def start_postgres() -> PostgresServer:
+def start_postgres(*, durable: bool = False, **settings: str) -> PostgresServer:
     """Make a cluster in a temporary folder and start it on a free port of loopback.
 
-    Run as root it uses the system user `postgres`, since the server refuses root. Raises
-    PostgresMissing where that cannot work.
+    `durable` leaves fsync, full_page_writes and autovacuum as PostgreSQL has them; `settings`
+    are further ones. Run as root it uses the system user `postgres`, since the server refuses
+    root. Raises PostgresMissing where that cannot work.
     """
     binaries = find_binaries()
     folder = Path(tempfile.mkdtemp(prefix="bes-postgres-"))
@@ -121,34 +138,25 @@ def start_postgres() -> PostgresServer:
     data = folder / "data"
     command = f"{binaries}/initdb -D {data} -U postgres -A trust -N -E UTF8 --no-locale"
     subprocess.run(command.split(), check=True, stdout=subprocess.DEVNULL, **identity)
+    options = _OPTIONS | ({} if durable else _IN_MEMORY) | settings
+    parts = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+    server = PostgresServer([f"{binaries}/postgres", "-D", str(data), *parts], identity, folder)
     for _ in range(5):
-        port = _free_port()
-        log = (folder / "log").open("ab")
-        with log:
-            process = subprocess.Popen(
-                [binaries / "postgres", "-D", data, *_options(port)],
-                stdout=log, stderr=log, **identity,
-            )  # fmt: skip
-        server = PostgresServer(process, folder, port)
-        if _answers(server):
+        server.port = _free_port()
+        if server.start():
             return server
     text = (folder / "log").read_text(errors="replace")[-2000:]
     server.stop()
     raise RuntimeError(f"PostgreSQL did not start:\n{text}")
 
 
-def _options(port: int) -> list[str]:
-    settings = {
-        "port": str(port),
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": "",
-        "fsync": "off",
-        "full_page_writes": "off",
-        "max_connections": "200",
-        "autovacuum": "off",
-        "max_wal_size": "4GB",
-    }
-    return [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+_OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "max_wal_size": "4GB",
+}
+_IN_MEMORY = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 def _free_port() -> int:
@@ -157,10 +165,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(server: PostgresServer) -> bool:
+def _answers(process: subprocess.Popen[bytes], server: PostgresServer) -> bool:
     """Wait until it takes connections; False if the process ended (its port was taken)."""
     deadline = time.monotonic() + 30
-    while server.process.poll() is None and time.monotonic() < deadline:
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             server.execute("SELECT 1")
         except psycopg.OperationalError:
