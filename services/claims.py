@@ -7,7 +7,6 @@ function is one piece of a short transaction of the scheduler; none of them talk
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,14 +64,12 @@ WITH candidates AS MATERIALIZED (
         row_number() OVER (PARTITION BY obstacle IS NULL ORDER BY id) AS number
     FROM judged
 ), picked AS (
-    SELECT n.id AS id, n.obstacle AS obstacle, a.attempt AS attempt
-    FROM numbered n LEFT JOIN {attempts} ON a.number = n.number AND n.obstacle IS NULL
-    WHERE n.obstacle IS NOT NULL OR a.attempt IS NOT NULL
+    SELECT id, obstacle FROM numbered WHERE obstacle IS NOT NULL OR number <= :limit
 )
 UPDATE recipients SET
     status = CASE WHEN picked.obstacle IS NULL THEN 'sending' ELSE 'skipped' END,
     facts = CASE WHEN picked.obstacle IS NULL THEN {claimed} ELSE {skipped} END,
-    attempt_id = picked.attempt,
+    attempt_id = CASE WHEN picked.obstacle IS NULL THEN {attempt} END,
     lease_until = CASE WHEN picked.obstacle IS NULL THEN {now} + :lease END,
     worker = :worker,
     reason_code = CASE picked.obstacle WHEN 'undeliverable' THEN 'undeliverable'
@@ -98,16 +95,17 @@ RETURNING recipients.id, recipients.status, recipients.email, recipients.address
 def _claim_statement(*, sqlite: bool) -> TextClause:
     if sqlite:
         now = "((julianday('now') - 2440587.5) * 86400.0)"
-        attempts = "(SELECT key + 1 AS number, value AS attempt FROM json_each(:attempts)) a"
+        attempt = "lower(hex(randomblob(16)))"
         lock = ""
     else:
         now = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
-        attempts = "unnest(CAST(:attempts AS text[])) WITH ORDINALITY AS a(attempt, number)"
+        bits = "uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())"  # 244 random ones
+        attempt = f"left(encode(sha256({bits}), 'hex'), 32)"
         lock = "FOR UPDATE SKIP LOCKED"
     return text(
         _CLAIM.format(
             now=now,
-            attempts=attempts,
+            attempt=attempt,
             lock=lock,
             claimed=int(Fact.CLAIMED),
             skipped=int(Fact.SKIPPED),
@@ -142,7 +140,6 @@ def claim(
     to look at, so that a long run of suppressed rows passes quickly. `floor` is a hint: only
     ids above it are looked at, which steps over what is already sent.
     """
-    attempts = [os.urandom(16).hex() for _ in range(limit)]
     sqlite = is_sqlite(session)
     if not sqlite:
         session.execute(_PLAN_BY_INDEX)
@@ -153,7 +150,7 @@ def claim(
             "floor": floor,
             "look_at": max(limit, look_at or limit),
             "send_undeliverable": send_undeliverable,
-            "attempts": json.dumps(attempts) if sqlite else attempts,
+            "limit": limit,
             "lease": lease_seconds,
             "worker": worker,
         },
