@@ -269,16 +269,48 @@ class Suppression(Base):
         one_of("reason", SuppressionReason),
         Index(None, "created_at"),
         Index(None, "reason", "id"),  # counts and pages by reason
+        Index(None, "domain", "reason", "id"),  # a search by domain
     )
 
     id: Mapped[big_pk]
     address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
-    address: Mapped[str | None] = mapped_column(KeyText, index=True)  # None once erased
+    #: None once erased; or a domain or wildcard as domain.suppression_patterns writes it.
+    address: Mapped[str | None] = mapped_column(KeyText, index=True)
+    domain: Mapped[str | None] = mapped_column(
+        KeyText,
+        Computed(
+            "substr(address, length(rtrim(address, replace(address, '@', ''))) + 1)", persisted=True
+        ),
+    )
     reason: Mapped[SuppressionReason]
     source: Mapped[str] = mapped_column(Text)  # a sentence: which event, page, file or person
     note: Mapped[str | None] = mapped_column(Text)
     campaign_id: Mapped[int | None]  # no foreign key: it outlives the campaign
     created_at: Mapped[datetime]
+
+
+class SuppressedPattern(Base):
+    """How a domain or wildcard of the suppression list is found for an address (its keys: see
+    domain.suppression_patterns); few rows, looked at by every claim."""
+
+    __tablename__ = "suppressed_patterns"
+
+    key: Mapped[str] = mapped_column(KeyText, primary_key=True)
+    suppression_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("suppressions.id", ondelete="CASCADE"), index=True
+    )
+
+
+class AccountSuppression(Base):
+    """An entry of the SES account's own suppression list, as it was read last."""
+
+    __tablename__ = "account_suppressions"
+
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    address: Mapped[str] = mapped_column(String(320))
+    reason: Mapped[str] = mapped_column(String(20))  # BOUNCE, COMPLAINT
+    listed_at: Mapped[datetime]
+    job_id: Mapped[int] = mapped_column(BigInteger)  # the reading that saw it last
 
 
 class SoftBounceStreak(Base):

@@ -213,6 +213,8 @@ class JobKind(StrEnum):
     VERIFY = "verify"
     TEST_MAIL = "test_mail"
     DRY_RUN = "dry_run"  # reads and judges a file as an import would, and stores nothing of it
+    SUPPRESS = "suppress"  # reads a file into the suppression list, or tries to
+    ACCOUNT_LIST = "account_list"  # compares with the SES account's list, or brings in line
 
 
 class MemberStatus(StrEnum):

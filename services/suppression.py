@@ -1,6 +1,7 @@
 """Who gets nothing any more, by address: survives campaigns, imports and deletion.
 
 A suppression is a row under the keyed hash of the address, so that the claim compares columns.
+A domain or wildcard is a row as well, with a key by which services.suppression_patterns finds it.
 Rows that are already waiting are not touched here: the claim skips them at the moment of
 sending, in the same statement.
 """
@@ -8,7 +9,7 @@ sending, in the same statement.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +22,9 @@ from sqlalchemy.sql.dml import Insert
 from database import is_sqlite
 from domain.addresses import address_hash, address_key
 from domain.statuses import SuppressionReason
-from models import Recipient, Suppression
+from domain.suppression_patterns import Pattern, parse_pattern
+from models import Recipient, SuppressedPattern, Suppression
+from services import suppression_patterns
 from services.installation import address_key_secret
 
 logger = logging.getLogger(__name__)
@@ -78,6 +81,23 @@ def suppress(
     return False
 
 
+def suppress_pattern(
+    session: Session,
+    pattern: Pattern,
+    reason: SuppressionReason,
+    source: str,
+    now: datetime,
+    note: str | None = None,
+) -> bool:
+    """Suppress a domain or wildcard; True if it was not yet."""
+    if not suppress(session, pattern.text, reason, source, None, now, note):
+        return False
+    row = select(Suppression.id).where(Suppression.address_hash == hash_of(session, pattern.text))
+    session.add(SuppressedPattern(key=pattern.key, suppression_id=session.scalars(row).one()))
+    session.flush()
+    return True
+
+
 def insert_new(session: Session) -> Insert:
     """An INSERT of suppressions that leaves the addresses alone that are there already."""
     if is_sqlite(session):
@@ -97,8 +117,11 @@ _WEIGHT = {
 }
 
 
-def unsuppress(session: Session, address: str) -> bool:
-    """Take an address off the list, as a person decided; False if it was not on it."""
+def unsuppress(session: Session, text: str) -> bool:
+    """Take an address, domain or wildcard off the list, as a person decided; False if it was
+    not on it."""
+    pattern = parse_pattern(text)
+    address = pattern.text if isinstance(pattern, Pattern) else text
     removed = session.execute(
         delete(Suppression).where(Suppression.address_hash == hash_of(session, address))
     )
@@ -114,10 +137,14 @@ def withdraw(session: Session, hashed: bytes, reason: SuppressionReason) -> bool
 
 
 def find(session: Session, address: str) -> Suppression | None:
-    """The suppression of an address, or None."""
-    return session.scalars(
+    """Why an address gets nothing: its own entry, or that of a domain or wildcard; or None."""
+    own = session.scalars(
         select(Suppression).where(Suppression.address_hash == hash_of(session, address))
     ).one_or_none()
+    if own is not None:
+        return own
+    covering = suppression_patterns.covering(session, [address_key(address)])
+    return session.get(Suppression, next(iter(covering.values()))) if covering else None
 
 
 def suppressed_hashes(
@@ -134,6 +161,17 @@ def suppressed_hashes(
             rows = connection.exec_driver_sql(f"{_KNOWN} = ANY(%s)", (list(part),))
         found.update((bytes(row[0]), SuppressionReason(row[1])) for row in rows)
     return found
+
+
+def suppressed_people(
+    session: Session, people: Mapping[bytes, str]
+) -> dict[bytes, SuppressionReason | None]:
+    """Which of these people (address key by hash) get nothing, and why; None as the reason means
+    that a domain or wildcard covers the address."""
+    found: dict[bytes, SuppressionReason | None] = {**suppressed_hashes(session, people.keys())}
+    free = {address: hashed for hashed, address in people.items() if hashed not in found}
+    covering = suppression_patterns.covering(session, free)
+    return found | {free[address]: None for address in covering}
 
 
 def suppressed_clause(recipient: Any = Recipient) -> ColumnElement[bool]:

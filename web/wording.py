@@ -191,6 +191,8 @@ JOB_KIND: Mapping[JobKind, str] = {
     JobKind.VERIFY: "Checking addresses",
     JobKind.TEST_MAIL: "Sending a test mail",
     JobKind.DRY_RUN: "Trying an import",
+    JobKind.SUPPRESS: "Reading into the suppression list",
+    JobKind.ACCOUNT_LIST: "Comparing with SES’s list",
 }
 
 REFUSAL: Mapping[RefusalKind, str] = {
