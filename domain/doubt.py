@@ -15,13 +15,17 @@ NEIGHBOURS = 20
 #: The queue must be seen empty so often, spread over min(this, grace) seconds.
 EMPTY_READINGS = 3
 SPREAD_SECONDS = 60.0
+#: A mail is accepted within this time of its submission, by clocks that agree (seconds): the
+#: longest call, the wait for its slot and the flush of its result.
+CLOCKS_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class QueueReading:
     """What the event queue held at `at` (database time, epoch s); None = it could not be read.
 
-    `dead_letters` counts our installation's messages in the dead-letter queue.
+    `dead_letters` counts the messages in the dead-letter queue: whose they are would show only
+    on receiving them, so all count as ours.
     """
 
     at: float
@@ -41,6 +45,8 @@ class Neighbours:
     """Mails accepted just before and after the one in doubt, and how many told of themselves.
 
     `probe_answered` is whether a probe sent after it had its Send event (None = no probe).
+    `out_of_order` counts those whose submission (database time) contradicts the side they are on
+    by `sent_at` (the time of SES or of the host): the clocks disagree, and who is near is unknown.
     """
 
     before: int
@@ -48,6 +54,30 @@ class Neighbours:
     after: int
     after_told: int
     probe_answered: bool | None = None
+    out_of_order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """What came and says nothing yet, though it may be about the mail in doubt.
+
+    `unapplied` events wait or could not be applied; `unreadable` messages came after the mail was
+    submitted; `named` events carry its attempt with an address that is not its own.
+    """
+
+    unapplied: int = 0
+    unreadable: int = 0
+    named: int = 0
+
+    def sentence(self) -> str:
+        """What of it there is; "" when there is nothing."""
+        if self.named:
+            return f"{_count(self.named, 'event names', 'events name')} it with another address"
+        if self.unapplied:
+            return f"{_count(self.unapplied, 'event is', 'events are')} not applied yet"
+        if self.unreadable:
+            return f"{_count(self.unreadable, 'message', 'messages')} since then cannot be read"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +127,11 @@ class Evidence:
 def judge_neighbours(found: Neighbours) -> Condition:
     """Every neighbour had its Send event; without one after it, a probe must have had."""
     before = f"{found.before_told} of the {found.before} mails accepted just before"
+    if found.out_of_order:
+        sentence = (
+            "The clocks of the database, the senders and SES disagree: who is near is unknown."
+        )
+        return Condition(False, sentence)
     if found.after:
         met = found.before_told == found.before and found.after_told == found.after
         after = f"{found.after_told} of the {found.after} just after"
@@ -111,7 +146,7 @@ def judge_neighbours(found: Neighbours) -> Condition:
 
 
 def judge_queue(
-    readings: Sequence[QueueReading], unapplied: int, submitted_at: float, grace_seconds: float
+    readings: Sequence[QueueReading], unheard: Unheard, submitted_at: float, grace_seconds: float
 ) -> Condition:
     """Three empty readings since the submission, nothing unapplied, no dead letter of ours."""
     run: list[QueueReading] = []
@@ -122,20 +157,33 @@ def judge_queue(
     spread = run[-1].at - run[0].at if run else 0.0
     needed = min(SPREAD_SECONDS, grace_seconds)
     dead = run[-1].dead_letters if run else None
-    seen = f"The queue was seen empty {len(run)} times over {spread:.0f} s"
+    seen = f"The queue was seen empty {_count(len(run), 'time', 'times')} over {spread:.0f} s"
     if len(run) < EMPTY_READINGS or spread < needed:
         return Condition(False, f"{seen}; three times over {needed:.0f} s are needed.")
-    if unapplied:
-        return Condition(False, f"{seen}, but {unapplied} events are not applied yet.")
-    if dead != 0:
-        what = "cannot be read" if dead is None else f"holds {dead} messages"
-        return Condition(False, f"{seen}, but the dead-letter queue {what}.")
+    if sentence := unheard.sentence():
+        return Condition(False, f"{seen}, but {sentence}.")
+    if dead is None:
+        return Condition(False, f"{seen}, but the dead-letter queue cannot be read.")
+    if dead:
+        messages = _count(dead, "message", "messages")
+        return Condition(
+            False, f"{seen}, but the dead-letter queue holds {messages}, any of which may be ours."
+        )
     return Condition(True, f"{seen}, nothing waits to be applied, no dead letter.")
 
 
 def judge_grace(submitted_at: float, now: float, grace_seconds: float) -> Condition:
     """Time enough has passed for an event to come."""
-    age = now - submitted_at
+    age, needed = _span(now - submitted_at), _span(grace_seconds)
     return Condition(
-        age >= grace_seconds, f"Submitted {age:.0f} s ago; {grace_seconds:.0f} s are needed."
+        now - submitted_at >= grace_seconds, f"Submitted {age} ago; {needed} are needed."
     )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _span(seconds: float) -> str:
+    """Seconds up to two minutes, then minutes; rounded down, as what is not over is not over."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{int(seconds // 60)} minutes"

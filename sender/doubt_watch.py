@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
@@ -27,6 +27,8 @@ from services.doubt import InDoubt, Witness
 
 logger = logging.getLogger(__name__)
 
+#: Rows that one look judges; where there are more, the next goes on behind them.
+_ROWS_OF_A_LOOK = 1000
 _TOPOLOGY_SECONDS = 60.0
 #: A probe that told nothing is followed by another after this (seconds).
 _PROBE_AGAIN_SECONDS = 60.0
@@ -53,21 +55,26 @@ class DoubtWatch:
         self._clock = clock
         self._readings: deque[QueueReading] = deque(maxlen=64)
         self._topologies: dict[str, tuple[float, Topology]] = {}
+        self._after_id = 0
         spread = min(SPREAD_SECONDS, settings.in_doubt_grace_seconds)
         #: Time between two looks at the queue (seconds).
         self.every_seconds = min(max(spread / 3, 0.5), 15.0)
 
     def step(self, now: datetime) -> None:
-        """Look once: read the queue and judge every row in doubt."""
+        """Look once: read the queue and judge rows in doubt, all of them in turn."""
         with self._sessions() as session:
-            rows = doubt.rows_in_doubt(session, limit=2000)
+            rows = doubt.rows_in_doubt(session, after_id=self._after_id, limit=_ROWS_OF_A_LOOK)
+            if not rows and self._after_id:
+                rows = doubt.rows_in_doubt(session, limit=_ROWS_OF_A_LOOK)
             database_now = session.scalar(select(epoch_now())) or 0.0
+        self._after_id = rows[-1].id if len(rows) == _ROWS_OF_A_LOOK else 0
         if not rows:
             self._readings.clear()
             return
         self._read_queue(database_now)
-        publishes = {name: self._publishes(name) for name in {r.configuration_set for r in rows}}
-        witness = Witness(lambda name: publishes[name or None], list(self._readings))
+        names = {row.configuration_set or "" for row in rows}
+        publishes = {name: self._publishes(name) for name in names}
+        witness = Witness(publishes.__getitem__, list(self._readings))
         for start in range(0, len(rows), 50):
             self._judge(rows[start : start + 50], witness, database_now, now)
 
@@ -84,8 +91,10 @@ class DoubtWatch:
             if self._settings.in_doubt_policy is InDoubtPolicy.RETRY_UNSENT and unsent:
                 ids = doubt.retry_presumed_unsent(session, unsent, now)
                 logger.info("%s mails presumed unsent wait to be sent again", len(ids))
+        # By the database's clock: a host's may say that a probe is older than the mail.
+        probe_at = datetime.fromtimestamp(database_now, UTC)
         for row in {row.campaign_id: row for row, e in judged if _only_probe_lacks(e)}.values():
-            self._probe(row, now)
+            self._probe(row, probe_at)
 
     def _read_queue(self, database_now: float) -> None:
         """One look; what cannot be read counts as not empty."""
@@ -109,7 +118,7 @@ class DoubtWatch:
             return None
         return facts.visible + facts.in_flight
 
-    def _publishes(self, configuration_set: str | None) -> Condition:
+    def _publishes(self, configuration_set: str) -> Condition:
         """Condition (a), from SES or from the person who set SEND_EVENTS."""
         if not self._settings.sqs_queue_url:
             return Condition(False, "No event queue is polled (SQS_QUEUE_URL is empty).")

@@ -5,24 +5,38 @@ Events settle doubt by themselves (services.delivery_events); here is what silen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Table, func, literal_column, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from domain import doubt
-from domain.doubt import NEIGHBOURS, Condition, Evidence, Neighbours, QueueReading
+from domain.doubt import (
+    CLOCKS_SECONDS,
+    NEIGHBOURS,
+    Condition,
+    Evidence,
+    Neighbours,
+    QueueReading,
+    Unheard,
+)
 from domain.statuses import EventStatus, Fact, RecipientStatus
-from models import Campaign, Event, Recipient, TestMail
+from models import Campaign, DeadLetter, Event, Recipient, TestMail
 from services import ledger
 from services.ledger import FactChange
 
 _ROWS = cast(Table, Recipient.__table__)
 _EVENTS = cast(Table, Event.__table__)
 _OPEN = text("recipients.status IN ('sending', 'in_doubt')")
+#: By so much may the clock of a host be wrong; the database's is the one that counts.
+_CLOCK_ERROR = timedelta(hours=1)
+#: Rows that one writing step settles; on SQLite it keeps the writer lock for about 20 ms.
+_STEP_ROWS = 400
 #: `created_by` of test mails that the product sends to see whether events arrive.
 PROBE_BY = "probe"
 
@@ -84,7 +98,7 @@ def judge(
         send_published=witness.publishes(row.configuration_set or ""),
         neighbours=doubt.judge_neighbours(_neighbours(session, row)),
         queue_empty=doubt.judge_queue(
-            witness.readings, _unapplied(session), submitted_at, grace_seconds
+            witness.readings, _unheard(session, row), submitted_at, grace_seconds
         ),
         grace_over=doubt.judge_grace(submitted_at, now, grace_seconds),
     )
@@ -92,25 +106,28 @@ def judge(
 
 def _neighbours(session: Session, row: InDoubt) -> Neighbours:
     c = _ROWS.c
-    at = row.submitted_at
+    at, apart = row.submitted_at, timedelta(seconds=CLOCKS_SECONDS)
     before = _told(session, row, c.sent_at <= at, c.sent_at.desc())
     after = _told(session, row, c.sent_at > at, c.sent_at.asc())
+    odd = [other for other, _ in before if other > at + apart]
+    odd += [other for other, _ in after if other < at - apart]
     return Neighbours(
         before=len(before),
-        before_told=sum(before),
+        before_told=sum(told for _, told in before),
         after=len(after),
-        after_told=sum(after),
+        after_told=sum(told for _, told in after),
         probe_answered=None if after else _probe_answered(session, row),
+        out_of_order=len(odd),
     )
 
 
 def _told(
     session: Session, row: InDoubt, side: ColumnElement[bool], order: ColumnElement[Any]
-) -> list[bool]:
-    """Of up to 20 accepted mails on one side: whether each has its Send event."""
+) -> list[tuple[datetime, bool]]:
+    """Up to 20 accepted mails on one side: when submitted, and whether it has its Send event."""
     c = _ROWS.c
     near = (
-        select(c.id, c.attempt_id)
+        select(c.id, c.attempt_id, c.submitted_at)
         .join(Campaign, Campaign.id == c.campaign_id)
         .where(
             c.sent_at.is_not(None),
@@ -128,7 +145,8 @@ def _told(
         or_(_EVENTS.c.attempt_id.is_(None), _EVENTS.c.attempt_id == near.c.attempt_id),
         _EVENTS.c.kind == "Send",
     )
-    return [bool(value) for value in session.scalars(select(told.exists()).select_from(near))]
+    found = session.execute(select(near.c.submitted_at, told.exists()).select_from(near))
+    return [(submitted_at, bool(told)) for submitted_at, told in found]
 
 
 def last_probe(session: Session, row: InDoubt) -> TestMail | None:
@@ -150,20 +168,27 @@ def _probe_answered(session: Session, row: InDoubt) -> bool | None:
     probe = last_probe(session, row)
     if probe is None:
         return None
-    told = select(_EVENTS.c.key).where(
-        _EVENTS.c.kind == "Send",
-        _EVENTS.c.message_id == probe.message_id,
-        _EVENTS.c.received_at >= probe.created_at,
+    return "Send" in session.scalars(
+        select(_EVENTS.c.kind).where(
+            _EVENTS.c.recipient_id.is_(None), _EVENTS.c.attempt_id == probe.attempt_id
+        )
     )
-    return session.execute(told.limit(1)).first() is not None
 
 
-def _unapplied(session: Session) -> int:
+def _unheard(session: Session, row: InDoubt) -> Unheard:
+    """All that is here and may yet speak of the row."""
+    stuck = _EVENTS.c.status.in_([EventStatus.NEW, EventStatus.DEAD])
+    named = _EVENTS.c.recipient_id.is_(None) & (_EVENTS.c.attempt_id == row.attempt_id)
+    # SQLite's and PostgreSQL's partial indexes are found by their own words.
     waiting = text("events.status IN ('new', 'parked', 'dead')")
-    query = select(func.count()).where(
-        waiting, _EVENTS.c.status.in_([EventStatus.NEW, EventStatus.DEAD])
+    return Unheard(
+        unapplied=session.scalar(select(func.count()).where(waiting, stuck)) or 0,
+        unreadable=session.scalar(
+            select(func.count()).where(DeadLetter.received_at >= row.submitted_at - _CLOCK_ERROR)
+        )
+        or 0,
+        named=session.scalar(select(func.count()).where(named)) or 0,
     )
-    return session.scalar(query) or 0
 
 
 def keep_evidence(session: Session, row: InDoubt, evidence: Evidence, now: datetime) -> None:
@@ -185,39 +210,87 @@ def retry_presumed_unsent(session: Session, rows: Sequence[InDoubt], now: dateti
     return _send_anew(session, rows, "Presumed unsent: no event came.", now)
 
 
-def send_presumed_unsent(
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The rows in doubt of a campaign: how many, how many presumed unsent, the oldest's age.
+
+    `unmet` says of each condition for how many of the first rows it does not hold yet; `looked`
+    is how many those are, `judged` how many of them were judged at all.
+    """
+
+    total: int
+    presumed: int
+    oldest: datetime | None
+    looked: int
+    judged: int
+    unmet: Mapping[str, int]
+
+
+def summarise(session: Session, campaign_id: int, look_at: int = 500) -> Summary:
+    """What is known of all rows in doubt of a campaign."""
+    c = _ROWS.c
+    total, presumed, oldest = session.execute(
+        select(func.count(), func.count(c.presumed_unsent_at), func.min(c.submitted_at)).where(
+            _OPEN, c.status == RecipientStatus.IN_DOUBT, c.campaign_id == campaign_id
+        )
+    ).one()
+    rows = rows_in_doubt(session, campaign_id, limit=look_at)
+    judged = [row.evidence["conditions"] for row in rows if row.evidence]
+    unmet: Counter[str] = Counter()
+    for conditions in judged:
+        unmet.update({name: int(not condition["met"]) for name, condition in conditions.items()})
+    return Summary(total, presumed, oldest, len(rows), len(judged), unmet)
+
+
+class Decision(StrEnum):
+    """What a person decides about mails in doubt."""
+
+    UNSENT = "unsent"  # send those that are presumed unsent
+    AGAIN = "again"  # send them, at the risk of a second copy
+    SENT = "sent"  # take them for sent
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What one step did: how many rows, and after which id the next begins (None = all done)."""
+
+    rows: int
+    after_id: int | None
+
+
+def settle(
     session: Session,
     campaign_id: int,
+    decision: Decision,
     now: datetime,
     by: str,
-    recipient_ids: Collection[int] | None = None,
-) -> int:
-    """A person sends presumed unsent mails (None = all of the campaign); how many."""
-    rows = _all_of(session, campaign_id, recipient_ids)
-    rows = [row for row in rows if row.presumed_unsent_at is not None]
-    return len(_send_anew(session, rows, f"Presumed unsent; sent anew by {by}.", now))
+    *,
+    recipient_id: int | None = None,
+    after_id: int = 0,
+) -> Settled:
+    """Do what a person decided, for one row or (None) for all in doubt, a step at a time.
+
+    Each row is met once, however soon it is in doubt again: begin each further writing step
+    with the `after_id` that the last one gave.
+    """
+    if recipient_id is not None:
+        after_id = recipient_id - 1
+    limit = _STEP_ROWS if recipient_id is None else 1
+    found = rows_in_doubt(session, campaign_id, after_id=after_id, limit=limit)
+    rows = [row for row in found if recipient_id in (None, row.id)]
+    if decision is Decision.SENT:
+        settled = _treat_as_sent(session, rows, now, by)
+    elif decision is Decision.AGAIN:
+        sentence = f"Sent again by {by}; it may arrive twice."
+        settled = len(_send_anew(session, rows, sentence, now))
+    else:
+        rows = [row for row in rows if row.presumed_unsent_at is not None]
+        settled = len(_send_anew(session, rows, f"Presumed unsent; sent anew by {by}.", now))
+    more = recipient_id is None and len(found) == limit
+    return Settled(settled, found[-1].id if more else None)
 
 
-def send_again(
-    session: Session,
-    campaign_id: int,
-    recipient_ids: Collection[int] | None,
-    now: datetime,
-    by: str,
-) -> int:
-    """A person sends mails in doubt again (None = all), at the risk of a second copy; how many."""
-    rows = _all_of(session, campaign_id, recipient_ids)
-    return len(_send_anew(session, rows, f"Sent again by {by}; it may arrive twice.", now))
-
-
-def treat_as_sent(
-    session: Session,
-    campaign_id: int,
-    recipient_ids: Collection[int] | None,
-    now: datetime,
-    by: str,
-) -> int:
-    """A person takes mails in doubt for sent (None = all of the campaign); how many."""
+def _treat_as_sent(session: Session, rows: Sequence[InDoubt], now: datetime, by: str) -> int:
     changes = [
         FactChange(
             row.id,
@@ -227,22 +300,11 @@ def treat_as_sent(
             reason_code="treated_as_sent",
             reason=f"It was in doubt; {by} took it for sent.",
         )
-        for row in _all_of(session, campaign_id, recipient_ids)
+        for row in rows
     ]
     if changes:
         ledger.apply_changes(session, changes, now)
     return len(changes)
-
-
-def _all_of(
-    session: Session, campaign_id: int, recipient_ids: Collection[int] | None
-) -> list[InDoubt]:
-    found: list[InDoubt] = []
-    while part := rows_in_doubt(
-        session, campaign_id, after_id=found[-1].id if found else 0, limit=1000
-    ):
-        found += part
-    return [row for row in found if recipient_ids is None or row.id in recipient_ids]
 
 
 def _send_anew(session: Session, rows: Sequence[InDoubt], because: str, now: datetime) -> list[int]:

@@ -11,6 +11,7 @@ from datetime import datetime
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 from wtforms import DateField, Field, StringField, TimeField
 from wtforms.validators import DataRequired, ValidationError
@@ -218,35 +219,49 @@ def retry(campaign_id: int) -> str | Response:
 def confirm_again(campaign_id: int) -> str:
     """What sending a mail in doubt again risks, before it is done."""
     campaign = campaigns.get_campaign(session(), campaign_id)
-    chosen = request.args.get("recipient", type=int)
-    rows = [row for row in _doubtful(campaign_id) if chosen is None or row.id == chosen]
+    chosen = _recipient(request.args)
+    after_id = 0 if chosen is None else chosen - 1
+    rows = doubt.rows_in_doubt(session(), campaign_id, after_id=after_id, limit=5)
+    if chosen is None:
+        total = read_counters(session(), campaign_id)["in_doubt"]
+    else:
+        rows = [row for row in rows if row.id == chosen]
+        total = len(rows)
     return render_template(
-        "campaigns/again.html", campaign=campaign, rows=rows, recipient=chosen or ""
+        "campaigns/again.html", campaign=campaign, rows=rows, total=total, recipient=chosen or ""
     )
 
 
 @blueprint.post("/doubt/<decision>")
 def settle(campaign_id: int, decision: str) -> Response:
     """A person decides about mails in doubt: all of them, or the one named."""
-    chosen = request.form.get("recipient", type=int)
-    ids = None if chosen is None else [chosen]
-    by = current_user.email
-    with writing(session()) as db:
-        if decision == "unsent":
-            settled = doubt.send_presumed_unsent(db, campaign_id, now(), by, ids)
-        elif decision == "again":
-            settled = doubt.send_again(db, campaign_id, ids, now(), by)
-        elif decision == "sent":
-            settled = doubt.treat_as_sent(db, campaign_id, ids, now(), by)
-        else:
-            abort(404)
+    try:
+        decided = doubt.Decision(decision)
+    except ValueError:
+        abort(404)
+    chosen = _recipient(request.form)
+    by, at = current_user.email, now()
+    settled = 0
+    after_id: int | None = 0
+    while after_id is not None:
+        with writing(session()) as db:
+            step = doubt.settle(
+                db, campaign_id, decided, at, by, recipient_id=chosen, after_id=after_id
+            )
+        settled, after_id = settled + step.rows, step.after_id
     if settled:
-        done = "taken for sent" if decision == "sent" else "back in the queue"
+        done = "taken for sent" if decided is doubt.Decision.SENT else "back in the queue"
         flash(f"{count(settled, 'mail')} {done}.")
     else:
         flash("Nothing to decide any more: an event from SES has settled it.")
     return _page_of(campaign_id)
 
 
-def _doubtful(campaign_id: int) -> list[doubt.InDoubt]:
-    return doubt.rows_in_doubt(session(), campaign_id, limit=1000)
+def _recipient(values: MultiDict[str, str]) -> int | None:
+    """The one recipient that a form or an address names; None = all of them."""
+    if not values.get("recipient"):
+        return None
+    found = values.get("recipient", type=int)
+    if found is None or not 0 < found < 2**63:
+        abort(404)  # a name that is none must not mean all
+    return found

@@ -146,7 +146,7 @@ def page_of(campaign_id: int) -> dict[str, Any]:
         "test_mail": progress.latest_test_mail(session(), campaign_id) if editable else None,
         "people": people_of(campaign, counters),
         "opened": opened_of(campaign),
-        "doubtful": doubt.rows_in_doubt(session(), campaign_id) if counters["in_doubt"] else [],
+        "doubts": doubt.summarise(session(), campaign_id) if counters["in_doubt"] else None,
         "next_in": next_in,
         "live_address": url_for("campaigns.live", campaign_id=campaign_id, **view_of_address()),
         **jobs,

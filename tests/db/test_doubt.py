@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from database import writing
 from domain.doubt import Condition, Evidence, QueueReading
 from domain.statuses import EventStatus, Fact, RecipientStatus
-from models import Event, PastAttempt, Recipient, TestMail
+from models import DeadLetter, Event, PastAttempt, Recipient, TestMail
 from services import doubt, ledger
-from services.doubt import InDoubt, Witness
+from services.doubt import Decision, InDoubt, Witness
 from services.ledger import FactChange
 from services.recount import recount
 from tests.ledger_rows import add_campaign
@@ -146,7 +146,7 @@ def test_b_without_a_later_mail_only_a_probe_that_told_of_itself_will_do(
     with writing(session):
         session.add(
             Event(key=b"p" * 16, kind="Send", status=EventStatus.IGNORED, door="sqs",
-                  received_at=START + timedelta(seconds=401), message_id="m-probe")
+                  received_at=START - timedelta(hours=1), attempt_id="f" * 32)
         )  # fmt: skip
     assert failed(judge(session)) == []
 
@@ -179,6 +179,50 @@ def test_c_an_event_that_is_not_applied_keeps_the_doubt(
     with writing(session):
         session.add(Event(key=b"n" * 16, kind="Send", status=status, door="sqs", received_at=NOW))
     assert failed(judge(session)) == ["queue_empty"]
+
+
+@pytest.mark.parametrize("heard_before", [0, 59])
+def test_c_a_message_that_cannot_be_read_may_be_the_missing_event(
+    session: Session, campaign: int, heard_before: int
+) -> None:
+    at = the_row(session).submitted_at - timedelta(minutes=heard_before)  # a host's clock is wrong
+    with writing(session):
+        session.add(DeadLetter(door="sqs", fingerprint="f", body="?", reason="?", received_at=at))
+    assert failed(judge(session)) == ["queue_empty"]
+    assert "1 message since then cannot be read" in judge(session).queue_empty.detail
+
+
+def test_c_a_message_that_came_long_before_the_mail_is_not_about_it(
+    session: Session, campaign: int
+) -> None:
+    at = START - timedelta(hours=2)
+    with writing(session):
+        session.add(DeadLetter(door="sqs", fingerprint="f", body="?", reason="?", received_at=at))
+    assert failed(judge(session)) == []
+
+
+def test_c_an_event_of_the_attempt_is_no_silence_though_it_names_another_address(
+    session: Session, campaign: int
+) -> None:
+    attempt = the_row(session).attempt_id
+    with writing(session):
+        session.add(Event(key=b"o" * 16, kind="Delivery", status=EventStatus.IGNORED, door="sqs",
+                          received_at=NOW, attempt_id=attempt))  # fmt: skip
+    assert failed(judge(session)) == ["queue_empty"]
+
+
+@pytest.mark.parametrize(("number", "submitted"), [(20, 600), (30, -600)])
+def test_b_neighbours_prove_nothing_when_the_clocks_disagree_about_who_is_near(
+    session: Session, campaign: int, number: int, submitted: int
+) -> None:
+    with writing(session):
+        session.execute(
+            update(Recipient)
+            .where(Recipient.message_id == f"m-{number}")
+            .values(submitted_at=START + timedelta(seconds=submitted))
+        )
+    assert failed(judge(session)) == ["neighbours"]
+    assert "clocks" in judge(session).neighbours.detail
 
 
 def test_d_within_the_grace_silence_says_nothing(session: Session, campaign: int) -> None:
@@ -225,18 +269,22 @@ def test_event_that_came_meanwhile_beats_the_presumption(session: Session, campa
     assert session.get_one(Recipient, row.id).status is RecipientStatus.SENT
 
 
-def test_person_sends_only_the_presumed_unsent(session: Session, campaign: int) -> None:
+def settle(session: Session, campaign_id: int, decision: Decision, **chosen: Any) -> int:
     with writing(session):
-        assert doubt.send_presumed_unsent(session, campaign, NOW, "owner@example.com") == 0
+        return doubt.settle(session, campaign_id, decision, NOW, "owner@example.com", **chosen).rows
+
+
+def test_person_sends_only_the_presumed_unsent(session: Session, campaign: int) -> None:
+    assert settle(session, campaign, Decision.UNSENT) == 0
+    with writing(session):
         doubt.keep_evidence(session, the_row(session), judge(session), NOW)
-        assert doubt.send_presumed_unsent(session, campaign, NOW, "owner@example.com") == 1
+    assert settle(session, campaign, Decision.UNSENT) == 1
     assert doubt.rows_in_doubt(session) == []
 
 
 def test_person_treats_doubt_as_sent(session: Session, campaign: int) -> None:
     row = the_row(session)
-    with writing(session):
-        assert doubt.treat_as_sent(session, campaign, None, NOW, "owner@example.com") == 1
+    assert settle(session, campaign, Decision.SENT) == 1
     stored = session.get_one(Recipient, row.id)
     assert (stored.status, stored.reason_code) == (RecipientStatus.SENT, "treated_as_sent")
     assert ledger.read_counters(session, campaign) == recount(session, campaign)
@@ -244,11 +292,41 @@ def test_person_treats_doubt_as_sent(session: Session, campaign: int) -> None:
 
 def test_person_sends_again_only_what_was_chosen(session: Session, campaign: int) -> None:
     row = the_row(session)
-    with writing(session):
-        assert doubt.send_again(session, campaign, [row.id + 1], NOW, "owner@example.com") == 0
-        assert doubt.send_again(session, campaign, [row.id], NOW, "owner@example.com") == 1
+    assert settle(session, campaign, Decision.AGAIN, recipient_id=row.id + 1) == 0
+    assert settle(session, campaign, Decision.AGAIN, recipient_id=row.id - 1) == 0
+    assert settle(session, campaign, Decision.AGAIN, recipient_id=row.id) == 1
     past = session.get_one(PastAttempt, row.attempt_id)
     assert past.ended_because == "Sent again by owner@example.com; it may arrive twice."
+
+
+def test_a_decision_for_all_goes_in_steps_and_meets_each_row_once(session: Session) -> None:
+    doubtful = {"status": RecipientStatus.IN_DOUBT, "facts": int(Fact.CLAIMED | Fact.DOUBTED)}
+    with writing(session):
+        campaign_id = add_campaign(session, 401, rows=doubtful | {"submitted_at": START})
+        for row in session.scalars(select(Recipient)):
+            row.attempt_id = f"{row.id:032x}"
+    by = "owner@example.com"
+    with writing(session):
+        first = doubt.settle(session, campaign_id, Decision.SENT, NOW, by)
+    with writing(session):
+        second = doubt.settle(
+            session, campaign_id, Decision.SENT, NOW, by, after_id=first.after_id or 0
+        )
+    assert (first.rows, second.rows, second.after_id) == (400, 1, None)
+    assert ledger.read_counters(session, campaign_id) == recount(session, campaign_id)
+
+
+def test_the_summary_counts_all_and_says_which_conditions_lack(
+    session: Session, campaign: int
+) -> None:
+    before = doubt.summarise(session, campaign)
+    assert (before.total, before.presumed, before.judged) == (1, 0, 0)
+    drop_event_of(session, 24)
+    with writing(session):
+        doubt.keep_evidence(session, the_row(session), judge(session), NOW)
+    after = doubt.summarise(session, campaign)
+    assert (after.judged, after.oldest) == (1, START + timedelta(seconds=25))
+    assert [name for name, unmet in after.unmet.items() if unmet] == ["neighbours"]
 
 
 def test_neighbours_of_another_configuration_set_prove_nothing(
