@@ -1,6 +1,9 @@
 """Exports of a campaign's recipients, of the rows an import refused, and of suppressions: CSV
 and XLSX, read in keyset chunks, with no transaction open while a client downloads.
 
+Contacts and events are in services.contact_export and services.event_export; the columns of all
+of them are in docs/exports.md.
+
 Cells that a spreadsheet would run as a formula are written as text (OWASP, CSV injection).
 """
 
@@ -22,9 +25,11 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain.rejects import LINE_HEADER, REASON_HEADER, defused
-from domain.statuses import RecipientStatus
+from domain.statuses import RecipientStatus, SuppressionReason, Verdict
 from models import Campaign, Job, Recipient, RefusedRow, Suppression
 from services.campaigns import NotFound, Refused
+from services.recipient_list import normal_search
+from services.suppression import prefix_range
 
 #: The columns of a recipient export, before the campaign's variables. Stable: programs read them.
 COLUMNS = (
@@ -45,8 +50,11 @@ def recipient_rows(
     campaign_id: int,
     *,
     status: RecipientStatus | None = None,
+    verdict: Verdict | None = None,
+    text: str = "",
 ) -> Iterator[Row]:
-    """The header, then every recipient in import order, or those in one state.
+    """The header, then every recipient in import order, or those in one state or of one verdict,
+    or those whose address begins with `text` (`@domain` = whose domain does).
 
     Variables that have the name of a column come as `var_<name>`. Raises NotFound at once.
     """
@@ -56,27 +64,30 @@ def recipient_rows(
             raise NotFound(f"There is no campaign {campaign_id}.")
         names = [str(name) for name in campaign.variables]
     heads = [f"var_{name}" if name in COLUMNS else name for name in names]
-    return _recipient_rows(sessions, campaign_id, status, names, [*COLUMNS, *heads])
-
-
-def _recipient_rows(
-    sessions: sessionmaker[Session],
-    campaign_id: int,
-    status: RecipientStatus | None,
-    names: list[str],
-    header: list[str],
-) -> Iterator[Row]:
-    yield header
     columns = [_ROWS.c[name] for name in COLUMNS]
     query = select(_ROWS.c.id, _ROWS.c.variables, *columns).where(
         _ROWS.c.campaign_id == campaign_id
     )
     if status is not None:
         query = query.where(_ROWS.c.status == status)
-    for row in _chunks(sessions, query, _ROWS.c.id):
+    if verdict is not None:
+        query = query.where(_ROWS.c.verdict == verdict)
+    text = normal_search(text)
+    if text.startswith("@"):
+        query = query.where(prefix_range(_ROWS.c.domain, text[1:]))
+    elif text:
+        query = query.where(prefix_range(_ROWS.c.address, text))
+    return _recipient_rows(sessions, query, names, [*COLUMNS, *heads])
+
+
+def _recipient_rows(
+    sessions: sessionmaker[Session], query: Any, names: list[str], header: list[str]
+) -> Iterator[Row]:
+    yield header
+    for row in chunks(sessions, query, _ROWS.c.id):
         variables: dict[str, Any] = json.loads(row.variables)
         yield [
-            *(_shown(value) for value in row[2:]),
+            *(shown(value) for value in row[2:]),
             *(str(variables.get(name, "")) for name in names),
         ]
 
@@ -100,15 +111,18 @@ def _refused_rows(
     query = select(RefusedRow.line, RefusedRow.reason, RefusedRow.cells).where(
         RefusedRow.job_id == job_id
     )
-    for row in _chunks(sessions, query, RefusedRow.line):
+    for row in chunks(sessions, query, RefusedRow.line):
         cells = [str(cell) for cell in row.cells]
         own, too_many = cells[:width], cells[width:]
         padding = [""] * (width - len(own))
         yield [*own, *padding, row.reason, str(row.line), *too_many]
 
 
-def suppression_rows(sessions: sessionmaker[Session]) -> Iterator[Row]:
-    """The header, then every suppression whose address is known, oldest first."""
+def suppression_rows(
+    sessions: sessionmaker[Session], reason: SuppressionReason | None = None
+) -> Iterator[Row]:
+    """The header, then every suppression whose address is known, oldest first; domains and
+    wildcards are among them. The file can be imported as it is."""
     yield ["email", "reason", "source", "note", "campaign_id", "created_at"]
     query = select(
         Suppression.id,
@@ -119,8 +133,10 @@ def suppression_rows(sessions: sessionmaker[Session]) -> Iterator[Row]:
         Suppression.campaign_id,
         Suppression.created_at,
     ).where(Suppression.address.is_not(None))
-    for row in _chunks(sessions, query, Suppression.id):
-        yield [_shown(value) for value in row[1:]]
+    if reason is not None:
+        query = query.where(Suppression.reason == reason)
+    for row in chunks(sessions, query, Suppression.id):
+        yield [shown(value) for value in row[1:]]
 
 
 def csv_pieces(rows: Iterable[Row]) -> Iterator[bytes]:
@@ -175,7 +191,8 @@ def _text_cell(sheet: Any, cell: str) -> Any:
     return made
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as a cell: times in UTC with Z, nothing for None."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -191,7 +208,7 @@ def _emptied(buffer: io.StringIO) -> bytes:
     return data
 
 
-def _chunks(sessions: sessionmaker[Session], query: Any, key: Any) -> Iterator[Any]:
+def chunks(sessions: sessionmaker[Session], query: Any, key: Any) -> Iterator[Any]:
     """All rows of a query in the order of `key`, which is its first column; each chunk is read
     in a session of its own."""
     after: int | None = None

@@ -20,7 +20,7 @@ from domain.recipient_files import RecipientRow
 from domain.statuses import Fact, RecipientStatus, SuppressionReason
 from models import RefusedRow, Suppression
 from services import ledger
-from services.suppression import insert_new, suppressed_hashes
+from services.suppression import insert_new, suppressed_people
 
 _COLUMNS = (
     "email, address, address_hash, variables, line, status, facts, reason_code, reason, "
@@ -54,7 +54,8 @@ _LONGEST_CELL = 10_000
 _quoted = json.encoder.encode_basestring  # the C function that the encoder itself uses
 
 #: Why a suppressed address is skipped, as the claim says it too.
-SUPPRESSED_BECAUSE = {
+SUPPRESSED_BECAUSE: dict[SuppressionReason | None, str] = {
+    None: "On the suppression list: a domain or wildcard covers this address.",
     SuppressionReason.UNSUBSCRIBED: "This person has unsubscribed.",
     SuppressionReason.COMPLAINED: "On the suppression list: complained about an earlier mail.",
     SuppressionReason.BOUNCED: "On the suppression list: an earlier mail bounced for good.",
@@ -207,16 +208,17 @@ def with_suppressions(session: Session, candidates: list[Candidate]) -> Iterator
     """The candidates in order, those on the suppression list with that as the reason."""
     if not candidates or session.scalar(_ANY_SUPPRESSED) is None:
         return iter(candidates)
-    known = suppressed_hashes(session, [candidate.address_hash for candidate in candidates])
+    known = suppressed_people(session, {one.address_hash: one.address for one in candidates})
     return (
-        candidate._replace(skip=_on_the_list(known[candidate.address_hash]))
+        candidate._replace(skip=skip_as_suppressed(known[candidate.address_hash]))
         if candidate.address_hash in known
         else candidate
         for candidate in candidates
     )
 
 
-def _on_the_list(reason: SuppressionReason) -> Skip:
+def skip_as_suppressed(reason: SuppressionReason | None) -> Skip:
+    """Why a row is not sent to whose address is on the suppression list."""
     unsubscribed = reason is SuppressionReason.UNSUBSCRIBED
     code = "unsubscribed" if unsubscribed else "suppressed"
     return Skip(code, SUPPRESSED_BECAUSE.get(reason, _ON_THE_LIST))

@@ -25,7 +25,7 @@ from services import import_batches
 from services.campaigns import NotFound, Refused
 from services.import_batches import Batch, Candidate, Counts, Target
 from services.installation import address_key_secret
-from services.suppression import suppressed_hashes
+from services.suppression import suppressed_people
 
 _CONTACTS = cast(Table, Contact.__table__)
 _MEMBERS = cast(Table, ListMember.__table__)
@@ -74,7 +74,7 @@ def write(
     people = sorted(first.values(), key=lambda one: one.address_hash)  # no deadlocks
     ids = upsert_contacts(session, people, job_id, now)
     known = _statuses(session, list_id, ids.values())
-    blocked = suppressed_hashes(session, list(first))
+    blocked = suppressed_people(session, {key: one.address for key, one in first.items()})
     new, revoked, counts = [], [], Counts(rows=batch.rows, refused_total=len(batch.refused))
     for one in people:
         contact_id, said_no = ids[one.address_hash], one.skip is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from models import Job, Suppression
 from services.campaigns import NotFound, Refused
 from services.list_members import drop_members, lock_list
 from services.suppression import prefix_range
+from services.suppression_patterns import covering
 
 PAGE_SIZE = 50
 _STEP = 400
@@ -151,6 +152,7 @@ def member_page(
         query = query.where(key > edge if ascending else key < edge)
     query = query.order_by(key if ascending else key.desc()).limit(limit + 1)
     rows = [Member(*row) for row in session.execute(query)]
+    rows = _with_patterns(session, rows)
     more, rows = len(rows) > limit, rows[:limit]
     if backwards:
         rows.reverse()
@@ -160,3 +162,15 @@ def member_page(
     later = True if backwards else more
     first, last = rows[0].contact.id, rows[-1].contact.id
     return MemberPage(rows, first if earlier else None, last if later else None)
+
+
+def _with_patterns(session: Session, rows: list[Member]) -> list[Member]:
+    """The same rows; whom a domain or wildcard covers is suppressed with its reason."""
+    entries = covering(session, [row.contact.address for row in rows if row.suppressed is None])
+    reasons = {place: session.get_one(Suppression, place).reason for place in entries.values()}
+    return [
+        replace(row, suppressed=reasons[entries[row.contact.address]])
+        if row.contact.address in entries
+        else row
+        for row in rows
+    ]

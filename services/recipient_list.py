@@ -75,7 +75,7 @@ def recipient_page(
 
     `text` is the start of an address, or `@` and the start of a domain, in capitals or not.
     """
-    text = _normal(text)
+    text = normal_search(text)
     few = bool(text and status) and _has_few(session, campaign_id, status)
     order = _order(text, few=few)
     edge = _edge(session, campaign_id, after if before is None else before, text)
@@ -100,7 +100,8 @@ def recipient_page(
     return RecipientPage(rows, rows[0].id if earlier else None, rows[-1].id if later else None)
 
 
-def _normal(text: str) -> str:
+def normal_search(text: str) -> str:
+    """What is searched for, as keys are spelt: `@` and the start of a domain, or of an address."""
     text = text.strip().lower()
     if text.startswith("@"):
         return "" if text == "@" else address_key(f"x{text}").removeprefix("x")

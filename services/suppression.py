@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
@@ -185,25 +185,45 @@ def search(
     text: str = "",
     *,
     reason: SuppressionReason | None = None,
+    only_patterns: bool = False,
     before: int | None = None,
     limit: int = 50,
 ) -> SuppressionPage:
     """A page of suppressions, newest first; `text` is the start of an address, or `@domain`.
 
     `before` is `next_before` of the page before. A whole address finds its entry even after its
-    text was erased.
+    text was erased, and the domains and wildcards that cover it. With `only_patterns` there are
+    domains and wildcards alone.
     """
     wanted = select(Suppression).order_by(Suppression.id.desc()).limit(limit + 1)
     if before is not None:
         wanted = wanted.where(Suppression.id < before)
-    if reason is not None:
-        wanted = wanted.where(Suppression.reason == reason)
+    if only_patterns:
+        wanted = wanted.where(Suppression.id.in_(select(SuppressedPattern.suppression_id)))
     text = text.strip().lower()
-    if text:
-        wanted = wanted.where(_matches(session, text))
-    rows = session.scalars(wanted).all()
+    if text.startswith("@"):
+        rows = _of_domain(session, wanted, text[1:], [reason] if reason else SuppressionReason)
+    else:
+        if reason is not None:
+            wanted = wanted.where(Suppression.reason == reason)
+        rows = session.scalars(wanted.where(_matches(session, text)) if text else wanted).all()
     more = len(rows) > limit
     return SuppressionPage(rows[:limit], rows[limit - 1].id if more else None)
+
+
+def _of_domain(
+    session: Session,
+    wanted: Select[Suppression],
+    domain: str,
+    reasons: Iterable[SuppressionReason],
+) -> Sequence[Suppression]:
+    """The newest of one domain: one look into its index for each reason, so that a rare reason
+    at a large domain is as near as any."""
+    wanted = wanted.where(Suppression.domain == address_key(f"x@{domain}")[2:])
+    rows = [
+        row for one in reasons for row in session.scalars(wanted.where(Suppression.reason == one))
+    ]
+    return sorted(rows, key=lambda row: row.id, reverse=True)
 
 
 def count_by_reason(session: Session) -> dict[SuppressionReason, int]:
@@ -219,11 +239,14 @@ def prefix_range(column: Any, prefix: str) -> ColumnElement[bool]:
 
 
 def _matches(session: Session, text: str) -> ColumnElement[bool]:
-    if text.startswith("@"):
-        return Suppression.address.endswith(text, autoescape=True)
+    pattern = parse_pattern(text)
+    if isinstance(pattern, Pattern) and "*" in text:
+        return Suppression.address == pattern.text
     starts = prefix_range(Suppression.address, text)
     if "@" in text:
-        return or_(starts, Suppression.address_hash == hash_of(session, text))
+        covering = suppression_patterns.covering(session, [address_key(text)]).values()
+        own = Suppression.address_hash == hash_of(session, text)
+        return or_(starts, own, Suppression.id.in_(list(covering)))
     return starts
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from database import writing
 from domain.addresses import address_hash
 from domain.statuses import RecipientStatus, SuppressionReason
+from domain.suppression_patterns import Pattern, parse_pattern
 from domain.unsubscribe_tokens import UnsubscribeClaim, make_token, read_token
 from models import Campaign, Recipient, Suppression
 from services import claims, suppression, unsubscribe
@@ -182,3 +183,35 @@ def test_taking_it_back_leaves_a_complaint(session: Session, row: Recipient, now
     with writing(session):
         assert not unsubscribe.take_back(session, claim)
     assert suppression.find(session, "ana@example.com") is not None
+
+
+def test_a_search_by_domain_is_exact_and_newest_first_over_all_reasons(
+    session: Session, now: datetime
+) -> None:
+    for number, reason in enumerate([MANUAL, BOUNCED, MANUAL, UNSUBSCRIBED, BOUNCED]):
+        suppress(session, f"u{number}@example.com", reason, now)
+    suppress(session, "u9@eu.example.com", BOUNCED, now)
+    suppress(session, "u9@xn--bcher-kva.example", BOUNCED, now)
+    first = suppression.search(session, "@Example.com", limit=3)
+    rest = suppression.search(session, "@example.com", limit=3, before=first.next_before)
+    found = [row.address for row in [*first.rows, *rest.rows]]
+    assert found == [f"u{number}@example.com" for number in (4, 3, 2, 1, 0)]
+    assert rest.next_before is None
+    bounced = suppression.search(session, "@example.com", reason=BOUNCED)
+    assert [row.address for row in bounced.rows] == ["u4@example.com", "u1@example.com"]
+    assert len(suppression.search(session, "@bücher.example").rows) == 1
+
+
+def test_a_search_finds_patterns_by_themselves_and_by_whom_they_cover(
+    session: Session, now: datetime
+) -> None:
+    pattern = parse_pattern("*.example.com")
+    assert isinstance(pattern, Pattern)
+    with writing(session):
+        suppression.suppress_pattern(session, pattern, MANUAL, "a test", now)
+    suppress(session, "ana@example.org", BOUNCED, now)
+    for text in ("*.example.com", "*@*.example.com", "ana@eu.example.com"):
+        assert [row.address for row in suppression.search(session, text).rows] == [pattern.text]
+    assert suppression.search(session, "ana@example.com").rows == []
+    only = suppression.search(session, only_patterns=True)
+    assert [row.address for row in only.rows] == [pattern.text]

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
-from audience_models import Contact
+from audience_models import Audience, AudienceSource, Contact
 from database import writing
 from domain.addresses import address_hash, address_key
-from domain.statuses import RecipientStatus, SuppressionReason
+from domain.statuses import AudienceKind, RecipientStatus, SuppressionReason
 from domain.suppression_patterns import Pattern, parse_pattern
 from models import Recipient, SuppressedPattern, Suppression
-from services import claims, suppression, suppression_patterns
+from services import (
+    audience_query,
+    claims,
+    left_out,
+    list_imports,
+    list_members,
+    lists,
+    suppression,
+    suppression_patterns,
+)
 from services.installation import address_key_secret
+from services.recipients import import_file
 from tests.factories import add_campaign, add_recipients
 
 PEOPLE = [
@@ -123,3 +134,62 @@ def test_taking_a_pattern_off_the_list_frees_everybody(session: Session, now: da
     with writing(session):
         session.execute(delete(Suppression))
     assert session.scalar(select(func.count()).select_from(SuppressedPattern)) == 0
+
+
+def test_imports_into_campaigns_and_lists_heed_patterns(
+    sessions: sessionmaker[Session], session: Session, now: datetime, tmp_path: Path
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email\nana@example.com\nbo@eu.example.com\nzoe@example.net\n")
+    block(session, "*.example.com", now)
+    with writing(session):
+        campaign_id = add_campaign(session, now).id
+        list_id = lists.create_list(session, "News", "", now, None).id
+    report = import_file(sessions, campaign_id, path, "people.csv", clock=lambda: now)
+    assert (report.counts.added, report.counts.suppressed) == (2, 1)
+    row = session.scalars(select(Recipient).where(Recipient.address.like("bo@%"))).one()
+    assert row.status is RecipientStatus.SKIPPED
+    assert row.reason == "On the suppression list: a domain or wildcard covers this address."
+    listed = list_imports.import_file(sessions, list_id, path, "people.csv", clock=lambda: now)
+    assert (listed.counts.added, listed.counts.suppressed) == (2, 1)
+    session.rollback()
+    page = lists.member_page(session, list_id)
+    assert {member.contact.email: member.suppressed for member in page.rows} == {
+        "ana@example.com": None,
+        "bo@eu.example.com": SuppressionReason.MANUAL,
+        "zoe@example.net": None,
+    }
+
+
+@pytest.mark.parametrize("counted", [20_000, 3])
+def test_the_decision_counts_who_is_covered(
+    counted: int, session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_out, "COUNTED_ROWS", counted)
+    monkeypatch.setattr(left_out, "_PARTS", 1)
+    with writing(session):
+        campaign = add_campaign(session, now)
+        add_recipients(session, campaign, PEOPLE, now)
+        suppression.suppress(
+            session, "ana@example.com", SuppressionReason.BOUNCED, "a test", None, now
+        )
+    block(session, "example.com", now)
+    block(session, "sales@*", now)
+    told = left_out.left_out(session, campaign, len(PEOPLE))
+    assert told.about is (counted == 3)
+    assert told.suppressed == 2
+
+
+def test_people_who_are_still_to_come_from_a_list_are_counted(
+    session: Session, now: datetime
+) -> None:
+    with writing(session):
+        campaign = add_campaign(session, now)
+        one = lists.create_list(session, "News", "", now, None)
+        for address in PEOPLE:
+            list_members.add_one(session, one.id, address, {}, now)
+        session.add(Audience(campaign_id=campaign.id))
+        session.flush()
+        session.add(AudienceSource(campaign_id=campaign.id, kind=AudienceKind.LIST, of_id=one.id))
+    block(session, "*.example.com", now)
+    assert audience_query.to_come(session, campaign.id) == (8, 2)

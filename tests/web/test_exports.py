@@ -14,6 +14,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from database import writing
 from domain.statuses import Fact
 from tests.factories import add_campaign, add_recipients
+from tests.web.forms import page
 from web.database import db
 
 
@@ -59,3 +60,39 @@ def test_a_state_can_be_exported_alone_as_xlsx(logged_in: FlaskClient) -> None:
 def test_what_does_not_exist_is_not_found(logged_in: FlaskClient) -> None:
     assert logged_in.get("/campaigns/1/export?format=pdf").status_code == 404
     assert logged_in.get("/campaigns/77/export").status_code == 404
+
+
+@pytest.mark.usefixtures("campaign")
+def test_the_export_follows_the_filter_of_the_page(logged_in: FlaskClient) -> None:
+    page_links = page(logged_in.get("/campaigns/1?state=delivered&q=last")).xpath(
+        "//section[@id='recipients']//a[@download]/@href"
+    )
+    assert "/campaigns/1/export?state=delivered&q=last" in page_links
+    lines = logged_in.get(page_links[0]).get_data(as_text=True).splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["email", "last@example.com"]
+
+
+@pytest.mark.usefixtures("campaign")
+@pytest.mark.parametrize(
+    ("address", "first"),
+    [
+        ("/campaigns/1/events/export", "happened_at,received_at,event"),
+        ("/notifications/export", "happened_at,received_at,event"),
+        ("/contacts/export", "email,lists,tags"),
+        ("/suppressions/export?reason=bounced", "email,reason,source"),
+    ],
+)
+def test_every_export_is_there_in_both_forms(
+    logged_in: FlaskClient, address: str, first: str
+) -> None:
+    answer = logged_in.get(address)
+    assert answer.get_data(as_text=True).startswith(first)
+    answer = logged_in.get(f"{address}{'&' if '?' in address else '?'}format=xlsx")
+    sheet = load_workbook(io.BytesIO(answer.get_data())).active
+    assert isinstance(sheet, Worksheet)
+    assert sheet["A1"].value == first.partition(",")[0]
+
+
+def test_lists_and_segments_that_are_not_there_are_not_found(logged_in: FlaskClient) -> None:
+    assert logged_in.get("/contacts/export?list=7").status_code == 404
+    assert logged_in.get("/contacts/export?segment=7").status_code == 404
