@@ -20,7 +20,16 @@ from database import bulk_session, writing
 from domain.event_raw import unpack
 from domain.statuses import CampaignStatus, EventStatus, Fact, MemberStatus, SuppressionReason
 from domain.statuses import RecipientStatus as Status
-from models import Campaign, DeadLetter, Event, Recipient, RefusedRow, Suppression, TestMail
+from models import (
+    AddressCorrection,
+    Campaign,
+    DeadLetter,
+    Event,
+    Recipient,
+    RefusedRow,
+    Suppression,
+    TestMail,
+)
 from services import delivery_events, ledger, suppression
 from services.campaigns import Refused
 from services.contacts import get_contact
@@ -166,6 +175,8 @@ def _erase_words(session: Session, address: str) -> None:
     """What people and programs wrote down with the address in it."""
     session.execute(delete(DeadLetter).where(func.lower(DeadLetter.body).contains(address)))
     session.execute(delete(RefusedRow).where(func.lower(RefusedRow.value).contains(address)))
+    was, became = func.lower(AddressCorrection.was), func.lower(AddressCorrection.became)
+    session.execute(delete(AddressCorrection).where(or_(was == address, became == address)))
     session.execute(
         update(TestMail)
         .where(or_(TestMail.email == address, func.lower(TestMail.email) == address))

@@ -8,16 +8,17 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from aws.clients import AwsClients
 from config import Settings
 from database import writing
-from domain.statuses import JobKind, JobStatus
+from domain.statuses import JobKind, JobStatus, Verdict
 from email_service import EmailService
 from models import Job
 from services import (
@@ -28,6 +29,7 @@ from services import (
     uploads,
     verification,
 )
+from services.address_insights import Asker
 from services.campaigns import Refused
 from services.job_queue import (
     LEASE_SECONDS,
@@ -103,14 +105,7 @@ def _do(
                 sessions, job_id, worker, dependencies.clock, should_stop=dependencies.should_stop
             ).do(job.campaign_id, path, *_file_facts(job))
     elif job.kind is JobKind.VERIFY and job.campaign_id is not None:
-        verification.VerificationRun(
-            sessions,
-            job_id,
-            worker,
-            dependencies.make_resolver(),
-            dependencies.clock,
-            should_stop=dependencies.should_stop,
-        ).do(job.campaign_id)
+        _verify(sessions, job, job.campaign_id, worker, dependencies)
     elif job.kind is JobKind.TEST_MAIL:
         sent = test_mails.run(
             sessions,
@@ -125,6 +120,27 @@ def _do(
             job_queue.finish(
                 session, job_id, worker, JobStatus.DONE, dependencies.clock(), result=result
             )
+
+
+def _verify(
+    sessions: sessionmaker[Session],
+    job: Job,
+    campaign_id: int,
+    worker: str,
+    dependencies: Dependencies,
+) -> None:
+    ask_for = frozenset(Verdict(name) for name in job.parameters.get("ask_ses", ()))
+    with closing(AwsClients(dependencies.settings)) as clients:
+        verification.VerificationRun(
+            sessions,
+            job.id,
+            worker,
+            dependencies.make_resolver(),
+            dependencies.clock,
+            should_stop=dependencies.should_stop,
+            asker=Asker(clients.ses) if ask_for else None,
+            ask_for=ask_for,
+        ).do(campaign_id)
 
 
 def _import(

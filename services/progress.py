@@ -54,6 +54,7 @@ class Audience:
     skipped_already: int
     suppressed: int
     undeliverable: int
+    doubted: int  # left out by the campaign's choice
     done: int  # had their turn in an earlier run
     from_lists: int = 0  # of the total: not copied into the ledger yet
     about: bool = False  # suppressed and undeliverable are estimated
@@ -116,10 +117,11 @@ def audience(session: Session, campaign: Campaign, counters: Mapping[str, int]) 
     suppressed = found.suppressed + of_them_suppressed
     return Audience(
         total=counters["total"] + to_come,
-        receives=pending + to_come - suppressed - found.undeliverable,
+        receives=pending + to_come - suppressed - found.undeliverable - found.doubted,
         skipped_already=skipped,
         suppressed=suppressed,
         undeliverable=found.undeliverable,
+        doubted=found.doubted,
         done=counters["total"] - pending - skipped,
         from_lists=to_come,
         about=found.about,

@@ -9,11 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.statuses import RecipientStatus, Verdict
-from models import Event, PastAttempt, Recipient, Suppression
+from models import AddressCorrection, Event, PastAttempt, Recipient, Suppression
 from services.delivery_events import event_of
 
 #: Kinds of our own, beside the event types of SES (`Event.kind`).
 IMPORTED, VERIFIED, SUBMITTED, REPLACED = "imported", "verified", "submitted", "replaced"
+CORRECTED = "corrected"
 SETTLED, UNSUBSCRIBED, SUPPRESSED = "settled", "unsubscribed", "suppressed"
 _OURS = frozenset({RecipientStatus.FAILED, RecipientStatus.SKIPPED, RecipientStatus.CANCELLED})
 #: Events shown at most; opens of a mail in a shared mailbox can be endless.
@@ -40,7 +41,8 @@ def timeline(session: Session, row: Recipient) -> list[Moment]:
         .order_by(Event.happened_at, Event.received_at)
         .limit(_MOST_EVENTS)
     ).all()
-    moments = [*_before(row), *_attempts(session, row), *(_event(row, e) for e in events)]
+    moments = [*_before(row), *_corrections(session, row), *_attempts(session, row)]
+    moments += [_event(row, event) for event in events]
     told = any(e.kind == "Send" and e.attempt_id == row.attempt_id for e in events)
     if row.sent_at and not told:
         moments.append(Moment("Send", row.sent_at, "SES accepted it and gave it a message id."))
@@ -57,6 +59,22 @@ def _before(row: Recipient) -> list[Moment]:
     if row.verdict is not None:
         sentence = row.verdict_reason or "Nothing is known against the address."
         moments.append(Moment(VERIFIED, None, sentence, Verdict(row.verdict).value))
+    return moments
+
+
+def _corrections(session: Session, row: Recipient) -> list[Moment]:
+    found = session.scalars(
+        select(AddressCorrection)
+        .where(AddressCorrection.recipient_id == row.id)
+        .order_by(AddressCorrection.id)
+    )
+    moments = []
+    for one in found:
+        by = f" by {one.corrected_by}" if one.corrected_by else ""
+        sentence = f"Corrected from {one.was} to {one.became}{by}."
+        if one.is_duplicate:
+            sentence = f"{one.became} was meant{by}; the campaign had it already."
+        moments.append(Moment(CORRECTED, one.corrected_at, sentence))
     return moments
 
 

@@ -1,25 +1,31 @@
-"""Verify Recipients: start the check, follow it, see verdicts with reasons, skip or not."""
+"""Verify Recipients: start the check, follow it, see verdicts with reasons, correct misspelt
+domains, choose whom to leave out.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, select
 from werkzeug.wrappers import Response as AnyResponse
 
 from database import writing
-from domain.statuses import JobKind, JobStatus, RecipientStatus, Verdict
+from domain.statuses import JobKind, JobStatus, RecipientStatus, Risk, Verdict
+from domain.typos import meant_address
 from models import Campaign, Job
-from services import job_queue, progress, verification
+from services import corrections, job_queue, progress, verification_summary
+from services.address_insights import ASKABLE, KEPT
 from services.campaigns import EDITABLE, Refused, get_campaign, lock_campaign
 from services.ledger import read_counters
 from services.recipient_list import recipient_page
+from services.verification_summary import Summary
 from web.context import now
 from web.database import session
-from web.formatting import number
+from web.formatting import count, number
 from web.live import live_response
+from web.wording import RISK, wording
 
 blueprint = Blueprint(
     "verification", __name__, url_prefix="/campaigns/<int:campaign_id>/verification"
@@ -51,9 +57,23 @@ def progress_part(campaign_id: int) -> Response:
     )
 
 
+@blueprint.get("/ask")
+def ask(campaign_id: int) -> AnyResponse | str:
+    """What it means to have Amazon SES asked, before it is: how many addresses, and the price."""
+    state = _state(campaign_id)
+    if not state["can_start"] or state["running"] or not state["checked"]:
+        return _back(campaign_id)
+    return render_template("verification/ask.html", askable=ASKABLE, kept=KEPT.days, **state)
+
+
 @blueprint.post("/start")
 def start(campaign_id: int) -> AnyResponse:
-    """Queue a check of everybody who is not sent to yet; a second press joins the running one."""
+    """Queue a check of everybody who is not sent to yet; a second press joins the running one.
+
+    `ask` names the verdicts about which Amazon SES is asked as well; none = it is not asked.
+    """
+    wanted = [one.value for one in ASKABLE if one.value in request.form.getlist("ask")]
+    parameters = {"ask_ses": wanted} if wanted else {}
     with writing(session()) as db:
         if lock_campaign(db, campaign_id).status not in EDITABLE:
             raise Refused("This campaign has been launched: its recipients are not checked again.")
@@ -63,7 +83,8 @@ def start(campaign_id: int) -> AnyResponse:
             Job.status.in_(_RUNNING),
         )
         if not db.scalar(select(busy)):
-            job_queue.enqueue(db, JobKind.VERIFY, campaign_id, None, {}, current_user.email, now())
+            by = current_user.email
+            job_queue.enqueue(db, JobKind.VERIFY, campaign_id, None, parameters, by, now())
     return _back(campaign_id)
 
 
@@ -79,18 +100,52 @@ def stop(campaign_id: int) -> AnyResponse:
 
 @blueprint.post("/choose")
 def choose(campaign_id: int) -> AnyResponse:
-    """Skip undeliverable addresses, or send to them all the same."""
+    """Leave out the chosen kinds of addresses, and send to the others."""
+    chosen = request.form.getlist("skip")
+    risks = sum((risk for risk in Risk if risk.name in chosen), Risk(0))
     with writing(session()) as db:
-        campaign = lock_campaign(db, campaign_id)
-        if campaign.status not in EDITABLE:
-            raise Refused("This campaign has been launched: this can no longer change.")
-        campaign.send_undeliverable = request.form.get("send") == "yes"
+        campaign = verification_summary.choose(
+            db, campaign_id, skip_undeliverable="undeliverable" in chosen, skip_risks=risks
+        )
     flash(
-        "Undeliverable addresses are sent to as well."
-        if campaign.send_undeliverable
-        else "Undeliverable addresses are skipped."
+        "The choice is saved."
+        if not campaign.send_undeliverable
+        else "The choice is saved: undeliverable addresses are sent to as well."
     )
     return _back(campaign_id)
+
+
+@blueprint.post("/correct")
+def correct(campaign_id: int) -> AnyResponse:
+    """Correct everybody under a misspelt domain, or one recipient."""
+    domain = request.form.get("domain")
+    recipient_id = request.form.get("recipient", type=int)
+    if (domain is None) == (recipient_id is None):
+        abort(400)
+    corrected = duplicates = suppressed = 0
+    after: int | None = 0
+    while after is not None:
+        with writing(session()) as db:
+            step = corrections.correct(
+                db, campaign_id, now(), current_user.email,
+                domain=domain, recipient_id=recipient_id, after=after,
+            )  # fmt: skip
+        corrected, duplicates = corrected + step.corrected, duplicates + step.duplicates
+        suppressed, after = suppressed + step.suppressed, step.last_id
+    flash(_said(corrected, duplicates, suppressed))
+    return _back(campaign_id)
+
+
+def _said(corrected: int, duplicates: int, suppressed: int) -> str:
+    """What a correction did, in words."""
+    parts = [f"{count(corrected, 'address', 'addresses')} corrected."]
+    if duplicates:
+        were = "was" if duplicates == 1 else "were"
+        parts.append(f"{number(duplicates)} {were} in the list already and will be skipped.")
+    if suppressed:
+        are = "is" if suppressed == 1 else "are"
+        parts.append(f"{number(suppressed)} of them {are} on the suppression list: skipped.")
+    return " ".join(parts)
 
 
 def _back(campaign_id: int) -> AnyResponse:
@@ -104,11 +159,13 @@ def _state(campaign_id: int) -> dict[str, Any]:
     job = progress.latest_job(session(), campaign_id, JobKind.VERIFY)
     running = job is not None and job.status in _RUNNING
     total = counters["pending"] + counters["skipped"]
-    found = _counts(campaign, job, total)
-    counts = [(verdict, found[verdict]) for verdict in _ORDER]
-    undeliverable = found[Verdict.UNDELIVERABLE]
+    found = verification_summary.summary(session(), campaign_id, job)
+    counts = [(verdict, found.verdicts[verdict]) for verdict in _ORDER]
     queued = job is not None and job.status is JobStatus.QUEUED
     waits = queued and job is not None and (now() - job.created_at).total_seconds() > _SLOW_START
+    checked = sum(found.verdicts.values())
+    can_start = campaign.status in EDITABLE
+    settled = bool(checked) and not running
     return {
         "campaign": campaign,
         "job": job,
@@ -116,33 +173,43 @@ def _state(campaign_id: int) -> dict[str, Any]:
         "waits": waits,
         "failed": job is not None and job.status is JobStatus.FAILED,
         "total": total,
-        "checked": sum(found.values()),
+        "checked": checked,
         "counts": counts,
         "by_verdict": [(_AS_STATE[verdict], amount) for verdict, amount in reversed(counts)],
-        "undeliverable": undeliverable,
-        "deliverable": found[Verdict.DELIVERABLE],
-        "can_start": campaign.status in EDITABLE,
+        "undeliverable": found.verdicts[Verdict.UNDELIVERABLE],
+        "deliverable": found.verdicts[Verdict.DELIVERABLE],
+        "can_start": can_start,
+        "choices": _choices(campaign, found) if settled else [],
+        "left_out": found.left_out(campaign),
+        "typos": corrections.kinds(session(), campaign_id, found.misspelt) if settled else [],
+        "outlook": verification_summary.bounce_outlook(session(), campaign, found, total)
+        if settled
+        else None,
         **_rows(campaign_id, counts),
     }
 
 
-def _counts(campaign: Campaign, job: Job | None, total: int) -> dict[Verdict, int]:
-    """Rows by verdict: the last check's own figures while nothing changed since, else counted."""
-    if job is None:
-        return dict.fromkeys(Verdict, 0)
-    since = func.coalesce(Job.finished_at, Job.created_at)
-    changed = exists().where(
-        Job.campaign_id == campaign.id,
-        Job.kind == JobKind.IMPORT,
-        since > job.created_at,
-    )
-    found = verification.report(session(), job.id).counts
-    if job.status is JobStatus.DONE and not session().scalar(select(changed)):
-        return found
-    if job.status in _RUNNING:
-        return {verdict: found.get(verdict, 0) for verdict in Verdict}
-    counted = verification.verdict_counts(session(), campaign.id)
-    return {verdict: counted.get(verdict, 0) for verdict in Verdict}
+def _choices(campaign: Campaign, found: Summary) -> list[dict[str, Any]]:
+    """The kinds of addresses that a campaign can leave out: those that there are."""
+    undeliverable = found.verdicts[Verdict.UNDELIVERABLE]
+    choices: list[dict[str, Any]] = [
+        {
+            "value": "undeliverable",
+            "wording": wording(Verdict.UNDELIVERABLE),
+            "amount": undeliverable,
+            "skipped": not campaign.send_undeliverable,
+        }
+    ]
+    choices += [
+        {
+            "value": risk.name,
+            "wording": RISK[risk],
+            "amount": found.with_risk(risk),
+            "skipped": bool(risk & campaign.skip_risks),
+        }
+        for risk in Risk
+    ]
+    return [choice for choice in choices if choice["amount"]]
 
 
 def _rows(campaign_id: int, counts: list[tuple[Verdict, int]]) -> dict[str, Any]:
@@ -161,6 +228,7 @@ def _rows(campaign_id: int, counts: list[tuple[Verdict, int]]) -> dict[str, Any]
     return {
         "shown": shown.value,
         "rows": page.rows,
+        "mends": {row.id: mended for row in page.rows if (mended := meant_address(row.address))},
         "position": f"{number(len(page.rows))} of {number(dict(counts)[shown])}",
         "earlier": url_for(".show", before=page.before, **here) if page.before else None,
         "later": url_for(".show", after=page.after, **here) if page.after else None,

@@ -15,6 +15,7 @@ from domain.statuses import (
     MailOutcome,
     MemberStatus,
     RecipientStatus,
+    Risk,
     SuppressionReason,
     Verdict,
     is_final,
@@ -132,6 +133,39 @@ VERDICT: Mapping[Verdict, Wording] = {
     Verdict.UNKNOWN: Wording(
         "Unknown", "question-circle", "st-pending",
         "The domain could not be asked. Nothing is held against the address.",
+    ),
+}  # fmt: skip
+
+RISK: Mapping[Risk, Wording] = {
+    Risk.TYPO: Wording(
+        "Probably misspelt", "spellcheck", "is-warn", "The domain is one letter off a known one."
+    ),
+    Risk.DISPOSABLE: Wording(
+        "Throw-away", "trash3", "is-warn", "A mailbox made to be used once."
+    ),
+    Risk.ROLE: Wording(
+        "Shared mailbox", "people", "is-warn",
+        "info@, sales@ and the like: nobody in particular signed up.",
+    ),
+    Risk.COMPLAINED: Wording(
+        "Complained before", "hand-thumbs-down", "is-warn",
+        "Suppressed ones get nothing, whatever is chosen here.",
+    ),
+    Risk.UNSUBSCRIBED: Wording(
+        "Unsubscribed before", "person-dash", "is-warn",
+        "Suppressed ones get nothing, whatever is chosen here.",
+    ),
+    Risk.SOFT_BOUNCED: Wording(
+        "Bounced lately", "arrow-repeat", "is-warn",
+        "The last mail came back for a passing reason, such as a full mailbox.",
+    ),
+    Risk.SES_DOUBTS: Wording(
+        "Doubted by Amazon SES", "question-diamond", "is-warn",
+        "SES was asked and is not confident that a mail arrives.",
+    ),
+    Risk.UNKNOWN: Wording(
+        "Unknown", "question-circle", "st-pending",
+        "Nothing could be found out, nor is anything held against them.",
     ),
 }  # fmt: skip
 
@@ -261,6 +295,7 @@ EVENT_KIND: Mapping[str, Wording] = {
 #: Moments of a recipient that no SES event tells (services.recipient_timeline).
 _OUR_MOMENTS: Mapping[str, Wording] = {
     "imported": Wording("Imported", "file-earmark-text", "st-faint", ""),
+    "corrected": Wording("Corrected", "pencil", "st-faint", ""),
     "submitted": Wording("Handed to SES", "send", "st-sending", ""),
     "replaced": Wording("Attempt ended", "arrow-clockwise", "st-faint", ""),
     "unsubscribed": Wording("Unsubscribed", "person-dash", "st-skipped", ""),
