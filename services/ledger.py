@@ -298,8 +298,9 @@ def return_to_pending(
         if row.facts & EVENT_FACTS:
             told.append({"b_id": row_id, "b_attempt": attempt_id})
         difference = {k: v for k, v in after.items() if v != before[k]}
-        updates.append({"b_id": row_id, **difference})
-        _count(deltas[row.campaign_id], before, after)
+        if difference:
+            updates.append({"b_id": row_id, **difference})
+            _count(deltas[row.campaign_id], before, after)
     _write(session, updates)
     if told:
         session.connection().execute(_NAME_ATTEMPT, told)
