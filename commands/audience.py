@@ -5,10 +5,8 @@ These do their work in this process; the web pages queue the same work for the s
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +27,7 @@ from commands.terminal import (
     refuse,
     sessions,
     settings,
+    write_out,
 )
 from email_service import EmailService
 from services import exports, recipients, test_mails, verification
@@ -104,21 +103,10 @@ def export(campaign_id: int, kind: str, output: str | None, as_json: bool) -> No
     if as_json and output is None:
         refuse("--json needs --output FILE: stdout cannot hold the document and the export.")
     make = exports.FORMATS[kind]
-    pieces = make(exports.recipient_rows(sessions(), campaign_id))
-    if output is None:
-        sys.stdout.buffer.writelines(pieces)
-        return
-    target = Path(output)
-    unfinished = target.with_name(f"{target.name}.part")
-    try:
-        with unfinished.open("wb") as file:
-            file.writelines(pieces)
-        unfinished.replace(target)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        refuse(f"{output} cannot be written: {error.strerror}.")
-    document = {"id": campaign_id, "format": kind, "output": str(target.resolve())}
-    answer(document, as_json, f"The export is in {output}.")
+    path = write_out(make(exports.recipient_rows(sessions(), campaign_id)), output)
+    if path is not None:
+        document = {"id": campaign_id, "format": kind, "output": str(path)}
+        answer(document, as_json, f"The export is in {output}.")
 
 
 def _import_words(document: dict[str, Any]) -> str:

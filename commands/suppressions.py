@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 import click
 
+from aws.clients import AwsClients
+from aws.suppression_calls import SECONDS_APART, AccountList
 from commands.terminal import (
     Nouns,
     answer,
     changing,
     columns,
+    existing_file,
+    interruptible,
     json_option,
     now,
     person,
+    progress_bar,
     reading,
     refuse,
+    sessions,
+    settings,
+    write_out,
 )
-from domain.addresses import AddressProblem, check_syntax
+from domain.addresses import AddressProblem
 from domain.statuses import SuppressionReason
+from domain.suppression_files import entry_of
+from domain.suppression_patterns import Pattern
 from models import Suppression
+from services import account_list, exports, suppression_imports
 from services import suppression as service
 
 _PAGE = 500
+#: Refused rows shown to a person at the terminal.
+_SHOWN_REFUSED = 20
+_DEEDS = {
+    account_list.PULL: "{:,} addresses that only SES has are added to this list.",
+    account_list.PUSH: "SES is told of {:,} addresses; it takes one a second.",
+}
 
 
 @click.group("suppressions", cls=Nouns)
@@ -62,33 +83,135 @@ def list_(search: str, reason: str | None, limit: int, as_json: bool) -> None:
 
 
 @suppressions.command("add")
-@click.argument("email")
+@click.argument("entry")
 @click.option("--note", default=None, help="Why, for others to read.")
 @json_option
-def add(email: str, note: str | None, as_json: bool) -> None:
-    """Never send to this address again."""
-    address = check_syntax(email.strip())
-    if isinstance(address, AddressProblem):
-        refuse(f"{email}: {address}")
-    email = address.email
+def add(entry: str, note: str | None, as_json: bool) -> None:
+    """Never send to ENTRY again: an address, example.com, *.example.com or sales@*."""
+    found = entry_of(entry.strip())
+    if isinstance(found, AddressProblem):
+        refuse(f"{entry}: {found}")
+    source, reason = f"Added by {person()}.", SuppressionReason.MANUAL
     with changing() as session:
-        source = f"Added by {person()}."
-        added = service.suppress(
-            session, email, SuppressionReason.MANUAL, source, None, now(), note
-        )
-    words = f"{email} gets nothing any more." if added else f"{email} was suppressed already."
-    answer({"address": email, "added": added}, as_json, words)
+        if isinstance(found, Pattern):
+            name = found.text
+            added = service.suppress_pattern(session, found, reason, source, now(), note)
+        else:
+            name = found.email
+            added = service.suppress(session, name, reason, source, None, now(), note)
+    words = f"{name} gets nothing any more." if added else f"{name} was suppressed already."
+    answer({"address": name, "added": added}, as_json, words)
 
 
 @suppressions.command("remove")
-@click.argument("email")
+@click.argument("entry")
 @json_option
-def remove(email: str, as_json: bool) -> None:
-    """Allow sending to this address again."""
+def remove(entry: str, as_json: bool) -> None:
+    """Allow sending to ENTRY again: an address, a domain or a wildcard as it was added."""
     with changing() as session:
-        if not service.unsuppress(session, email):
-            refuse(f"{email} is not on the suppression list.")
-    answer({"address": email, "removed": True}, as_json, f"{email} may get mail again.")
+        if not service.unsuppress(session, entry):
+            refuse(f"{entry} is not on the suppression list.")
+    answer({"address": entry, "removed": True}, as_json, f"{entry} may get mail again.")
+
+
+@suppressions.command("import")
+@click.argument("file")
+@click.option("--dry-run", "dry", is_flag=True, help="Say what would be added, and add nothing.")
+@json_option
+def import_(file: str, dry: bool, as_json: bool) -> None:
+    """Add the addresses, domains and wildcards of a CSV, XLSX, XLS or ODS file."""
+    path = existing_file(file)
+    stop = threading.Event()
+    with progress_bar(f"Reading {path.name}") as progress, interruptible(stop):
+        report = suppression_imports.import_file(
+            sessions(), path, path.name, dry=dry,
+            clock=now, by=person(), progress=progress, should_stop=stop.is_set,
+        )  # fmt: skip
+    counts = report.counts
+    figures = {
+        "rows": counts.rows,
+        "added": counts.added,
+        "domains": counts.suppressed,
+        "duplicates": counts.duplicates,
+        "refused_total": counts.refused_total,
+    }
+    lines = [columns([[name.replace("_total", ""), figure] for name, figure in figures.items()])]
+    shown = [[line.line, line.value, line.reason] for line in report.refused[:_SHOWN_REFUSED]]
+    if shown:
+        lines += ["", columns(shown, ["line", "refused", "why"])]
+    if dry:
+        lines += ["", "Nothing was added: this was a dry run."]
+    refused = [asdict(line) for line in report.refused]
+    answer({**figures, "refused": refused, "dry_run": dry}, as_json, "\n".join(lines))
+    if report.stopped:
+        refuse("Stopped before the end of the file: what was added stays.")
+
+
+@suppressions.command("export")
+@click.option("--format", "kind", type=click.Choice(sorted(exports.FORMATS)), default="csv")
+@click.option("--output", metavar="FILE", help="Where to; without it to stdout.")
+@json_option
+def export(kind: str, output: str | None, as_json: bool) -> None:
+    """Write the list; the file can be imported as it is."""
+    if as_json and output is None:
+        refuse("--json needs --output FILE: stdout cannot hold the document and the export.")
+    path = write_out(exports.FORMATS[kind](exports.suppression_rows(sessions())), output)
+    if path is not None:
+        document = {"format": kind, "output": str(path)}
+        answer(document, as_json, f"The export is in {output}.")
+
+
+@suppressions.command("compare")
+@click.option(
+    "--apply", "deed", type=click.Choice([account_list.PULL, account_list.PUSH]), default=None,
+    help="pull: add here what only SES has; push: tell SES of bounces and complaints.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@json_option
+def compare(deed: str | None, yes: bool, as_json: bool) -> None:
+    """Compare with the suppression list of the SES account, and bring one side in line."""
+    apart = 0.0 if settings().uses_simulator else SECONDS_APART
+    stop = threading.Event()
+    with closing(AwsClients(settings())) as clients, interruptible(stop):
+        account = AccountList(clients.ses, seconds_apart=apart)
+        with progress_bar("Reading the account's list") as progress:
+            found = _deed(account_list.READ, account, progress, stop)
+        amount = found[f"would_{deed}"] if deed else 0
+        if deed and amount:
+            click.echo(_DEEDS[deed].format(amount), err=True)
+            if not yes and not click.confirm("Do this?", err=True):
+                refuse("Nothing was changed.")
+            with progress_bar("Working") as progress:
+                found = _deed(deed, account, progress, stop)
+    document = {name: found[name] for name in found if not name.startswith("first_")}
+    answer(document, as_json, _comparison(document))
+    if stop.is_set():
+        refuse("Stopped before the end: what was done stays.")
+
+
+def _deed(
+    deed: str, account: AccountList, progress: Callable[..., None], stop: threading.Event
+) -> dict[str, Any]:
+    return account_list.do_here(
+        sessions(), deed, account,
+        clock=now, by=person(), progress=progress, should_stop=stop.is_set,
+    )  # fmt: skip
+
+
+def _comparison(found: dict[str, Any]) -> str:
+    rows: list[list[object]] = [
+        ["on SES's list", found["there"]],
+        ["on this list", found["here"]],
+        ["on both", found["both"]],
+    ]
+    rows += [[f"only on SES's, {name}", count] for name, count in found["only_there"].items()]
+    rows += [[f"only on this, {name}", count] for name, count in found["only_here"].items()]
+    rows += [["pull would add here", found["would_pull"]]]
+    rows += [["push would tell SES of", found["would_push"]]]
+    rows += [[name, found[name]] for name in ("pulled", "pushed", "refused") if name in found]
+    words = columns(rows)
+    because = found.get("refused_because")
+    return f"{words}\n\nSES refused some: {because}" if because else words
 
 
 def _entry(row: Suppression) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,6 +122,23 @@ def existing_file(path: str) -> Path:
     if not found.is_file():
         refuse(f"There is no file {path}.")
     return found
+
+
+def write_out(pieces: Iterable[bytes], output: str | None) -> Path | None:
+    """Write to stdout, or whole to a file, whose path is returned; a half one is never left."""
+    if output is None:
+        sys.stdout.buffer.writelines(pieces)
+        return None
+    target = Path(output)
+    unfinished = target.with_name(f"{target.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            file.writelines(pieces)
+        unfinished.replace(target)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        refuse(f"{output} cannot be written: {error.strerror}.")
+    return target.resolve()
 
 
 def answer(document: Mapping[str, Any], as_json: bool, words: str) -> None:

@@ -21,6 +21,7 @@ from domain.event_raw import unpack
 from domain.statuses import CampaignStatus, EventStatus, Fact, MemberStatus, SuppressionReason
 from domain.statuses import RecipientStatus as Status
 from models import (
+    AccountSuppression,
     AddressCorrection,
     Campaign,
     DeadLetter,
@@ -84,6 +85,8 @@ def erase(
             if keep_out:
                 reason = SuppressionReason.MANUAL
                 suppression.suppress(session, hashed, reason, "Erased on request.", None, now)
+            copy = AccountSuppression.address_hash == hashed
+            session.execute(delete(AccountSuppression).where(copy))
             session.execute(
                 update(Suppression)
                 .where(Suppression.address_hash == hashed)

@@ -130,7 +130,7 @@ def prepare(rows: Sequence[RecipientRow], target: Target) -> Batch:
     for row in rows:
         parsed = None if row.fault else check_syntax(row.value)
         if parsed is None or isinstance(parsed, AddressProblem):
-            batch.refused.append(_refused(row, target, str(parsed or row.fault)))
+            batch.refused.append(refused_row(row, target, str(parsed or row.fault)))
             continue
         hashed = key_hash(target.secret, parsed.address)
         skip = None
@@ -158,7 +158,8 @@ def _as_json(variables: dict[str, str]) -> str:
     return "{" + ",".join([f'"{name}":{_quoted(text)}' for name, text in variables.items()]) + "}"
 
 
-def _refused(row: RecipientRow, target: Target, reason: str) -> dict[str, Any]:
+def refused_row(row: RecipientRow, target: Target, reason: str) -> dict[str, Any]:
+    """A refused row, ready for its table."""
     return {
         "job_id": target.job_id,
         "line": row.line,

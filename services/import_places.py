@@ -13,6 +13,7 @@ from typing import Protocol
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from domain.recipient_files import RecipientRow
 from domain.statuses import CampaignStatus
 from models import Campaign
 from services import import_batches
@@ -38,6 +39,9 @@ class Place(Protocol):
     def take_variables(self, session: Session, names: Sequence[str]) -> None:
         """Note the names of the columns that are new."""
 
+    def prepare(self, rows: Sequence[RecipientRow], target: Target) -> Batch:
+        """Judge rows; no database."""
+
     def write(self, session: Session, batch: Batch, target: Target, now: datetime) -> Counts:
         """Write a batch; last in the transaction."""
 
@@ -59,6 +63,10 @@ class CampaignPlace:
         if new:
             campaign.variables = [*campaign.variables, *new]
         session.flush()
+
+    def prepare(self, rows: Sequence[RecipientRow], target: Target) -> Batch:
+        """See `import_batches.prepare`."""
+        return import_batches.prepare(rows, target)
 
     def write(self, session: Session, batch: Batch, target: Target, now: datetime) -> Counts:
         """Ledger rows, with the counters."""

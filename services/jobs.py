@@ -22,9 +22,11 @@ from domain.statuses import JobKind, JobStatus, Verdict
 from email_service import EmailService
 from models import Job
 from services import (
+    account_list,
     dry_runs,
     job_queue,
     recipients,
+    suppression_imports,
     test_mails,
     uploads,
     verification,
@@ -106,6 +108,18 @@ def _do(
             ).do(job.campaign_id, path, *_file_facts(job))
     elif job.kind is JobKind.VERIFY and job.campaign_id is not None:
         _verify(sessions, job, job.campaign_id, worker, dependencies)
+    elif job.kind is JobKind.SUPPRESS:
+        suppression_imports.do_job(
+            recipients.ImportRun(
+                sessions, job_id, worker, dependencies.clock, should_stop=dependencies.should_stop
+            ),
+            job,
+        )
+    elif job.kind is JobKind.ACCOUNT_LIST:
+        account_list.do_job(
+            sessions, job, worker, dependencies.settings, dependencies.clock,
+            dependencies.should_stop,
+        )  # fmt: skip
     elif job.kind is JobKind.TEST_MAIL:
         sent = test_mails.run(
             sessions,

@@ -51,6 +51,10 @@ class ListPlace:
             found.variables = [*found.variables, *new]
         session.flush()
 
+    def prepare(self, rows: Sequence[RecipientRow], target: Target) -> Batch:
+        """See `import_batches.prepare`."""
+        return import_batches.prepare(rows, target)
+
     def write(self, session: Session, batch: Batch, target: Target, now: datetime) -> Counts:
         """Contacts, members, refused rows, suppressions that the file says."""
         return write(session, self.list_id, batch, target.job_id, now)

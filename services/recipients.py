@@ -29,7 +29,7 @@ from domain.rejects import titles
 from domain.statuses import JobKind, JobStatus, RecipientStatus
 from domain.text_tables import TableRow, TextFormat, detect_format, read_rows
 from models import Job, Recipient, RefusedRow, Suppression
-from services import import_batches, job_queue, ledger
+from services import job_queue, ledger
 from services.campaigns import NotFound, Refused
 from services.import_batches import Counts, Target
 from services.import_places import CampaignPlace, Place, importable
@@ -232,7 +232,7 @@ class ImportRun:
             size = _FIRST_STEP if is_sqlite(session) else _STEP_ON_POSTGRES
             steps = 0
             while chunk := list(islice(rows, size)):
-                batch = import_batches.prepare(chunk, target)
+                batch = place.prepare(chunk, target)
                 with writing(session):
                     began = time.perf_counter(), time.thread_time()
                     place.hold(session)

@@ -74,7 +74,7 @@ def suppress(
     known = session.scalars(
         select(Suppression).where(Suppression.address_hash == hashed).with_for_update()
     ).one_or_none()
-    if known is not None and _WEIGHT[reason] > _WEIGHT[known.reason]:
+    if known is not None and is_heavier(reason, known.reason):
         known.reason, known.source, known.campaign_id = reason, source, campaign_id
         known.address = known.address or key
         session.flush()
@@ -115,6 +115,11 @@ _WEIGHT = {
     SuppressionReason.UNSUBSCRIBED: 3,
     SuppressionReason.COMPLAINED: 4,
 }
+
+
+def is_heavier(reason: SuppressionReason, known: SuppressionReason) -> bool:
+    """Whether this reason replaces the one that is kept."""
+    return _WEIGHT[reason] > _WEIGHT[known]
 
 
 def unsuppress(session: Session, text: str) -> bool:
