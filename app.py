@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import commands
 import sns_handler
@@ -38,6 +39,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_SECURE=settings.public_base_url.startswith("https://"),
         TEMPLATES_AUTO_RELOAD=settings.flask_env == "development",
     )
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies  # the Host header stays what the proxy sends
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     engine = make_engine(settings.database_url)
     app.extensions["bes"] = Wiring(settings, engine, make_sessions(engine))
     app.register_blueprint(sns_handler.blueprint)

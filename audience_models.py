@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain.statuses import AudienceKind, MailOutcome, MemberStatus
+from domain.statuses import AudienceKind, MailOutcome, MemberStatus, SignupMail
 from model_base import Base, BigId, KeyText, big_pk, one_of
 
 
@@ -82,6 +82,64 @@ class ListImport(Base):
         BigId, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     list_id: Mapped[int] = mapped_column(ForeignKey("lists.id", ondelete="CASCADE"), index=True)
+
+
+class SignupForm(Base):
+    """The public form of a list."""
+
+    __tablename__ = "signup_forms"
+
+    list_id: Mapped[int] = mapped_column(
+        ForeignKey("lists.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    public_id: Mapped[str] = mapped_column(String(32), unique=True)  # random, in its address
+    is_open: Mapped[bool] = mapped_column(default=False)
+    title: Mapped[str] = mapped_column(String(200))
+    sentence: Mapped[str] = mapped_column(Text, default="")
+    consent: Mapped[str] = mapped_column(Text)  # what a person agrees to
+    fields: Mapped[list[Any]] = mapped_column(default=list)  # labels, in order
+    subject: Mapped[str] = mapped_column(Text)  # of the confirmation mail
+    text: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime]
+
+
+class Signup(Base):
+    """That somebody asked to be put on a list, and, once confirmed, the proof of their consent.
+
+    Client addresses are kept as keyed hashes only: they prove a match and say nothing else.
+    """
+
+    __tablename__ = "signups"
+    __table_args__ = (
+        one_of("mail", SignupMail),
+        Index(None, "address_hash", "asked_at"),
+        Index(None, "client_hash", "asked_at"),
+        Index(None, "list_id", "asked_at"),
+        Index("ix_signups_due", "due_at",
+              sqlite_where=text("mail IN ('queued', 'sending')"),
+              postgresql_where=text("mail IN ('queued', 'sending')")),
+        Index("ix_signups_unconfirmed", "asked_at",
+              sqlite_where=text("confirmed_at IS NULL"),
+              postgresql_where=text("confirmed_at IS NULL")),
+    )  # fmt: skip
+
+    id: Mapped[big_pk]
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id", ondelete="CASCADE"))
+    email: Mapped[str] = mapped_column(String(320))  # as typed, domain in Punycode
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16))
+    variables: Mapped[str] = mapped_column(Text, default="{}")  # kept for the day of confirmation
+    asked_at: Mapped[datetime]
+    asked_on: Mapped[str] = mapped_column(Text)  # the page's address
+    consent: Mapped[str] = mapped_column(Text)  # the sentence that stood there
+    client_hash: Mapped[bytes] = mapped_column(LargeBinary(16))
+    mail: Mapped[SignupMail] = mapped_column(default=SignupMail.QUEUED)
+    detail: Mapped[str | None] = mapped_column(Text)  # a sentence about the mail
+    due_at: Mapped[datetime]  # when the mail goes out, or is tried again
+    attempt_id: Mapped[str] = mapped_column(String(32), unique=True)
+    message_id: Mapped[str | None] = mapped_column(String(100))
+    confirmed_at: Mapped[datetime | None]
+    confirmed_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16))  # of the client then
+    lifted: Mapped[str | None] = mapped_column(Text)  # the unsubscribe that the consent ended
 
 
 class Tag(Base):

@@ -87,6 +87,7 @@ class Settings:
     instance_dir: Path = ROOT / "instance"
     flask_env: str = "production"
     port: int = 5000
+    trusted_proxies: int = 0
 
     aws_access_key_id: str = ""
     aws_secret_access_key: str = field(default="", repr=False)
@@ -202,6 +203,7 @@ class _Parser(EnvironmentReader):
             instance_dir=self.root / "instance",
             flask_env=self._flask_env(),
             port=port,
+            trusted_proxies=self.whole("TRUSTED_PROXIES", 0, 0, 10),
             aws_access_key_id=self.text("AWS_ACCESS_KEY_ID"),
             aws_secret_access_key=self.text("AWS_SECRET_ACCESS_KEY"),
             aws_session_token=self.text("AWS_SESSION_TOKEN"),

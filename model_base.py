@@ -32,6 +32,7 @@ from domain.statuses import (
     MailOutcome,
     MemberStatus,
     RecipientStatus,
+    SignupMail,
     SuppressionReason,
     Verdict,
 )
@@ -105,6 +106,7 @@ class Base(DeclarativeBase):
             MailOutcome: OneOf(MailOutcome),
             MemberStatus: OneOf(MemberStatus),
             RecipientStatus: OneOf(RecipientStatus),
+            SignupMail: OneOf(SignupMail),
             SuppressionReason: OneOf(SuppressionReason),
             Verdict: OneOf(Verdict),
             dict[str, Any]: JSON(),

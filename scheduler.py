@@ -36,7 +36,7 @@ from sender.engine import SendEngine
 from sender.housekeeping import Housekeeping
 from sender.idle import IdleWatch
 from sender.tracking_watch import TrackingWatch
-from services import jobs, schema, test_mails, workers
+from services import jobs, schema, signup_mails, test_mails, workers
 from sns_handler import EventApplier, SqsPoller
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ class Scheduler:
         applier = EventApplier(self.settings, self.sessions)
         for number in range(_JOBS_AT_ONCE):  # a test mail does not wait behind a long import
             self._every(f"jobs-{number}", _JOBS_SECONDS, self._do_jobs)
+        self._every("sign-ups", _JOBS_SECONDS, self._send_confirmations)
         self._thread("poller", lambda: poller.run(self.stop))
         self._thread("applier", lambda: applier.run(self.stop))
 
@@ -136,6 +137,11 @@ class Scheduler:
             if job is None:
                 return
             jobs.run_job(self.sessions, job.id, self.worker, work)
+
+    def _send_confirmations(self) -> None:
+        signup_mails.send_due(
+            self.sessions, self.settings, self.service, _now, should_stop=self.stop.is_set
+        )
 
     def _keep_house(self) -> None:
         self._housekeeping.step(_now())

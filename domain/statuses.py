@@ -224,6 +224,24 @@ class MemberStatus(StrEnum):
     UNSUBSCRIBED = "unsubscribed"  # by their own word; an import never brings them back
 
 
+class SignupMail(StrEnum):
+    """What became of the mail that asks a person to confirm a sign-up; the higher, the later."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    IN_DOUBT = "in_doubt"  # the answer was lost: never sent again by itself
+    WITHHELD = "withheld"  # the address bounced, complained or was suppressed by hand
+    SENT = "sent"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    FAILED = "failed"
+    BOUNCED = "bounced"
+    REJECTED = "rejected"
+    COMPLAINED = "complained"
+
+
 class AudienceKind(StrEnum):
     """What a campaign takes recipients from, beside files of its own."""
 

@@ -13,7 +13,7 @@ from config import Settings
 from database import writing
 from domain.statuses import CampaignStatus
 from models import Campaign, CampaignCounters
-from services import audiences, claims, contact_history, guard, lifecycle, uploads
+from services import audiences, claims, contact_history, guard, lifecycle, signups, uploads
 from services.campaigns import cancel_pending
 from services.installation import address_key_secret
 
@@ -41,6 +41,7 @@ class Housekeeping:
                 for campaign_id in lifecycle.start_due(session, now):
                     logger.info("campaign=%s begins on schedule", campaign_id)
                 uploads.forget_before(session, now - _UPLOAD_KEPT)
+                signups.forget_unconfirmed(session, now)
             self._copy_audiences(session, now)
             self._sweep(session, now)
             self._turn_cancelled(session, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, sessionmaker
@@ -12,7 +12,7 @@ from config import InDoubtPolicy, Settings
 from database import epoch_now
 from domain.statuses import CampaignStatus, EventStatus, JobStatus
 from models import Campaign, CampaignCounters, Event, Job
-from services import doubt, lifecycle
+from services import doubt, lifecycle, signup_mails
 from services.lifecycle import THE_PRODUCT, Wait
 
 #: The queue must be seen empty so often, over so many seconds.
@@ -94,6 +94,7 @@ class IdleWatch:
             or session.scalar(ends)
             or session.scalar(jobs)
             or session.scalar(events)
+            or signup_mails.waiting(session, datetime.fromtimestamp(now, UTC))
             or self._doubt_to_come(session, now)
         )
 

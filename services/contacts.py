@@ -15,12 +15,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from audience_models import Contact, ContactList, ContactTag, ListMember, Tag
+from audience_models import Contact, ContactList, ContactTag, ListMember, Signup, Tag
 from database import is_sqlite
 from domain.addresses import AddressProblem, check_syntax
 from domain.variable_names import variable_name
 from models import Campaign, Recipient, Suppression
-from services import suppression
+from services import signups, suppression
 from services.campaigns import NotFound, Refused
 from services.import_batches import Candidate
 from services.list_members import upsert_contacts
@@ -59,6 +59,7 @@ class Story:
     memberships: Sequence[Membership]
     mails: Sequence[Mail]
     suppression: Suppression | None
+    consents: Sequence[tuple[Signup, ContactList]]
 
 
 def get_contact(session: Session, contact_id: int) -> Contact:
@@ -96,9 +97,9 @@ def open_address(session: Session, text: str, now: datetime) -> Contact:
         return known
     rows = _rows(session, parsed.address, 1)
     listed = suppression.find(session, parsed.address)
-    if not rows and listed is None:
-        raise Refused(f"Nothing is known of {parsed.email}: it is on no list and in no campaign.")
     hashed = suppression.hash_of(session, parsed.address)
+    if not rows and listed is None and not signups.consents(session, hashed):
+        raise Refused(f"Nothing is known of {parsed.email}: it is on no list and in no campaign.")
     variables = rows[0][1].variables if rows else "{}"
     one = Candidate(parsed.email, parsed.address, hashed, variables, None, None)
     return get_contact(session, upsert_contacts(session, [one], None, now)[hashed])
@@ -124,6 +125,7 @@ def story(session: Session, contact_id: int) -> Story:
         memberships=[Membership(*pair) for pair in memberships],
         mails=mails,
         suppression=suppression.find(session, contact.address),
+        consents=signups.consents(session, contact.address_hash),
     )
 
 
@@ -160,8 +162,24 @@ def as_document(told: Story) -> dict[str, Any]:
             "reason": listed.reason.value, "source": listed.source, "note": listed.note,
             "created_at": _time(listed.created_at),
         },
+        "sign_ups": [_consent(signup, of_list.name) for signup, of_list in told.consents],
         "mails": [_mail(mail) for mail in told.mails],
     }  # fmt: skip
+
+
+def _consent(signup: Signup, list_name: str) -> dict[str, Any]:
+    return {
+        "list": list_name,
+        "asked_at": _time(signup.asked_at),
+        "page": signup.asked_on,
+        "consent": signup.consent,
+        "confirmed_at": _time(signup.confirmed_at),
+        "client_hash": signup.client_hash.hex(),
+        "confirmed_client_hash": signup.confirmed_hash.hex() if signup.confirmed_hash else None,
+        "fields": json.loads(signup.variables),
+        "mail": signup.mail.value,
+        "lifted_unsubscribe": signup.lifted,
+    }
 
 
 def _mail(mail: Mail) -> dict[str, Any]:

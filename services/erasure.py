@@ -31,7 +31,7 @@ from models import (
     Suppression,
     TestMail,
 )
-from services import delivery_events, ledger, suppression
+from services import delivery_events, ledger, signups, suppression
 from services.campaigns import Refused
 from services.contacts import get_contact
 from services.ledger import FactChange
@@ -81,6 +81,7 @@ def erase(
             events += _erase_events(session, ids, now)
             _erase_rows(session, ids, hashed, now)
             _erase_words(session, address)
+            signups.forget(session, hashed)
             _erase_contact(session, contact_id, now)
             if keep_out:
                 reason = SuppressionReason.MANUAL

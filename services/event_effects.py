@@ -15,6 +15,7 @@ from typing import Any, cast
 from sqlalchemy import Row, Table, delete, select, update
 from sqlalchemy.orm import Session
 
+from audience_models import Signup
 from domain.addresses import address_key
 from domain.opens import Engagement, EngagementTally, Evidence, tally
 from domain.ses_events import EventKind, SesEvent
@@ -268,7 +269,7 @@ def _source(event: SesEvent) -> str:
 
 
 def _note_test_mails(session: Session, matched: Sequence[Matched]) -> None:
-    """Show what became of a test mail; it counts nowhere."""
+    """Show what became of a test mail, or of one that confirms a sign-up; they count nowhere."""
     words: dict[str, tuple[str, str | None]] = {}
     for item in matched:
         if item.match.belongs is Belongs.TEST and item.match.attempt_id:
@@ -282,6 +283,11 @@ def _note_test_mails(session: Session, matched: Sequence[Matched]) -> None:
             update(TestMail)
             .where(TestMail.attempt_id == attempt_id, TestMail.status.not_in(higher))
             .values(status=word, detail=reason)
+        )
+        session.execute(
+            update(Signup)
+            .where(Signup.attempt_id == attempt_id, Signup.mail.not_in(higher))
+            .values(mail=word, detail=reason)
         )
 
 

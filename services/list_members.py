@@ -223,6 +223,26 @@ def remove(session: Session, list_id: int, ids: Sequence[int], now: datetime) ->
     return count
 
 
+def join(session: Session, list_id: int, contact_id: int, now: datetime) -> None:
+    """Make a contact a subscribed member by their own word, whatever they said before."""
+    lock_list(session, list_id)
+    if contact_id in _statuses(session, list_id, [contact_id]):
+        set_status(session, list_id, contact_id, MemberStatus.SUBSCRIBED, now)
+        return
+    member = _member(list_id, contact_id, MemberStatus.SUBSCRIBED, None, now)
+    session.execute(insert(_MEMBERS), [member])
+    _change_count(session, list_id, 1, now)
+
+
+def status_of(session: Session, list_id: int, address_hash: bytes) -> MemberStatus | None:
+    """How an address stands with a list; None if it is not on it."""
+    return session.scalar(
+        select(ListMember.status)
+        .join(Contact, Contact.id == ListMember.contact_id)
+        .where(ListMember.list_id == list_id, Contact.address_hash == address_hash)
+    )
+
+
 def set_status(
     session: Session, list_id: int, contact_id: int, status: MemberStatus, now: datetime
 ) -> bool:

@@ -25,6 +25,8 @@ BLUEPRINTS = (
     "web.notifications",
     "web.diagnostics",
     "web.public",
+    "web.signup",
+    "web.signup_settings",
     "web.test_mails",
     "web.exports",
     "web.verification",

@@ -57,7 +57,12 @@ NAVIGATION: tuple[tuple[str, tuple[NavEntry, ...]], ...] = (
                     "verification",
                 ),
             ),
-            NavEntry("Lists", "lists.index", "people", ("lists", "contacts", "segments")),
+            NavEntry(
+                "Lists",
+                "lists.index",
+                "people",
+                ("lists", "contacts", "segments", "signup_settings"),
+            ),
             NavEntry("Suppression list", "suppressions.index", "person-x", ("suppressions",)),
         ),
     ),

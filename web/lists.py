@@ -24,6 +24,7 @@ from services import (
     list_members,
     lists,
     recipients,
+    signup_forms,
     uploads,
 )
 from services.campaigns import Refused
@@ -118,6 +119,7 @@ def show(list_id: int) -> str:
     return render_template(
         "lists/show.html",
         found=found,
+        signup=signup_forms.form_of(session(), list_id),
         rows=page.rows,
         query=query,
         chosen=status,

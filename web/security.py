@@ -24,14 +24,18 @@ PUBLIC_ENDPOINTS = frozenset(
         "public.unsubscribe",
         "public.undo",
         "public.reason",
+        "signup.form",
+        "signup.confirm",
+        "signup.leave",
         "health.healthz",
         "health.readyz",
         "health.metrics",  # guarded by its own token
     }
 )
 
-#: Posts that carry their own proof: SNS signatures, signed unsubscribe tokens (RFC 8058).
-CSRF_EXEMPT_BLUEPRINTS = ("sns", "public")
+#: Posts that carry their own proof: SNS signatures, signed unsubscribe tokens (RFC 8058) and links
+#: of sign-ups. The sign-up form itself may stand on any site: it needs the stamp of our own page.
+CSRF_EXEMPT_BLUEPRINTS = ("sns", "public", "signup")
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (

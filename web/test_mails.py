@@ -30,7 +30,8 @@ _SHOWN = 8
 #: Seconds after which no event is expected soon, and the page stops asking.
 _PATIENCE = 180
 
-_STATES = {
+#: How the state of a mail outside of campaigns is said.
+STATES = {
     "queued": Wording("Waiting", "clock", "st-pending", "Waits for the scheduler to take it up."),
     "sending": Wording("Sending", "send", "st-sending", "Is being handed to SES right now."),
     "in_doubt": Wording("In doubt", "question-diamond", "st-in_doubt", "The answer was lost."),
@@ -192,4 +193,4 @@ def _results(campaign_id: int) -> list[Result]:
         happened[event.attempt_id or ""].append(
             Happening(said, sentence, event.happened_at or event.received_at)
         )
-    return [Result(mail, _STATES[mail.status], happened[mail.attempt_id]) for mail in mails]
+    return [Result(mail, STATES[mail.status], happened[mail.attempt_id]) for mail in mails]
