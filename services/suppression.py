@@ -237,6 +237,11 @@ def count_by_reason(session: Session) -> dict[SuppressionReason, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def count_patterns(session: Session) -> int:
+    """How many of them are domains and wildcards."""
+    return session.scalar(select(func.count()).select_from(SuppressedPattern)) or 0
+
+
 def prefix_range(column: Any, prefix: str) -> ColumnElement[bool]:
     """`column` begins with `prefix`, as a range that an index by bytes answers."""
     found: ColumnElement[bool] = (column >= prefix) & (column < prefix + "\U0010ffff")

@@ -22,6 +22,8 @@ BLUEPRINTS = (
     "web.audiences",
     "web.segments",
     "web.suppressions",
+    "web.suppression_files",
+    "web.account_list",
     "web.notifications",
     "web.diagnostics",
     "web.public",

@@ -52,6 +52,8 @@ def test_no_page_has_barriers_or_scrolls_sideways(visitor: Visitor, token: str) 
         "/campaigns/1/test",
         "/suppressions/",
         "/suppressions/add",
+        "/suppressions/files",
+        "/suppressions/account",
         "/notifications/",
         "/notifications/dead",
         "/diagnostics/",
@@ -112,7 +114,7 @@ def test_rows_are_chosen_with_a_count_and_removed_after_a_word(visitor: Visitor)
     expect(page.get_by_text("1 chosen")).to_be_visible()
     remove.click()
     expect(page.get_by_text("1 person among them said no")).to_be_visible()
-    page.get_by_role("button", name="Remove 1 address").click()
+    page.get_by_role("button", name="Remove 1 entry").click()
     expect(page.get_by_text("Nobody is on the list yet")).to_be_visible()
 
 

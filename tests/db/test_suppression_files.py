@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -147,7 +148,7 @@ def test_a_workbook_is_read_too(sessions: Sessions, tmp_path: Path, now: datetim
 
 @pytest.mark.parametrize("dry", [True, False])
 def test_an_upload_is_worked_on_in_the_background(
-    dry: bool, sessions: Sessions, session: Session, settings: object, tmp_path: Path, now: datetime
+    dry: bool, sessions: Sessions, session: Session, settings: Any, tmp_path: Path, now: datetime
 ) -> None:
     path = tmp_path / "no.csv"
     path.write_text(FILE, "utf-8")
@@ -159,7 +160,7 @@ def test_an_upload_is_worked_on_in_the_background(
         job = job_queue.claim_job(session, "w", now)
     assert job is not None
     assert job.kind is JobKind.SUPPRESS
-    work = Dependencies(settings, lambda: None, lambda: datetime.now(UTC))  # type: ignore[arg-type]
+    work = Dependencies(settings, lambda: pytest.fail("no mail"), lambda: datetime.now(UTC))
     assert run_job(sessions, job.id, "w", work) is JobStatus.DONE
     assert len(entries(session)) == (0 if dry else 5)
     assert (session.get_one(Job, job.id, populate_existing=True).result or {})["added"] == 2

@@ -195,6 +195,6 @@ def test_the_web_queues_the_same_work_and_only_one_at_a_time(
         job = job_queue.claim_job(session, "w", now)
     assert job is not None
     assert job.kind is JobKind.ACCOUNT_LIST
-    work = Dependencies(settings, lambda: None, lambda: datetime.now(UTC))  # type: ignore[arg-type]
+    work = Dependencies(settings, lambda: pytest.fail("no mail"), lambda: datetime.now(UTC))
     assert run_job(sessions, job.id, "w", work) is JobStatus.DONE
     assert (session.get_one(Job, job.id, populate_existing=True).result or {})["there"] == 1202

@@ -150,3 +150,71 @@ def test_an_altered_link_is_a_friendly_page_and_changes_nothing(
 )
 def test_masking_tells_an_owner_and_nobody_else(address: str, shown: str) -> None:
     assert masked(address) == shown
+
+
+#: What mail providers send after a press on their own button: the body of RFC 8058 section 3.2 in
+#: either of its two encodings, from a server or from the app, without cookie and referrer.
+ONE_CLICKS = {
+    "a provider's server, as a form": (
+        {"User-Agent": "Mozilla/5.0 (compatible; mail provider)", "Accept": "*/*"},
+        "application/x-www-form-urlencoded",
+        b"List-Unsubscribe=One-Click",
+    ),
+    "a provider's server, in parts": (
+        {"User-Agent": "Go-http-client/2.0", "Accept-Encoding": "gzip"},
+        "multipart/form-data; boundary=---FormBoundaryjWmhtjORrn",
+        (
+            b"-----FormBoundaryjWmhtjORrn\r\nContent-Disposition: form-data; "
+            b'name="List-Unsubscribe"\r\n\r\nOne-Click\r\n-----FormBoundaryjWmhtjORrn--\r\n'
+        ),
+    ),
+    "an app on a telephone": (
+        {"User-Agent": "Mail/3774.300.61 CFNetwork/1490.0.4 Darwin/23.2.0", "Origin": "null"},
+        "application/x-www-form-urlencoded",
+        b"List-Unsubscribe=One-Click",
+    ),
+    "a webmail in a browser": (
+        {
+            "User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/130.0 Safari/537.36",
+            "Origin": "https://mail.example.org",
+            "Sec-Fetch-Site": "cross-site",
+        },
+        "application/x-www-form-urlencoded; charset=UTF-8",
+        b"List-Unsubscribe=One-Click&",
+    ),
+    "a program that forgets the type": ({"User-Agent": ""}, "", b"List-Unsubscribe=One-Click"),
+}
+
+
+@pytest.mark.parametrize("sender", ONE_CLICKS)
+def test_one_click_works_from_every_kind_of_mail_program_and_counts_once(
+    app: Flask, client: FlaskClient, link: Link, sender: str
+) -> None:
+    headers, content_type, body = ONE_CLICKS[sender]
+    for _ in range(2):  # providers repeat a request whose answer was lost
+        answer = client.post(link.address, data=body, content_type=content_type, headers=headers)
+        assert answer.status_code == 200
+        assert {"Location", "Set-Cookie"}.isdisjoint(answer.headers.keys())
+    [entry] = suppressions(app)
+    assert entry.reason is SuppressionReason.UNSUBSCRIBED
+    with app.app_context():
+        assert db.session.get_one(CampaignCounters, link.campaign_id).unsubscribed == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("query", ["", "?List-Unsubscribe=One-Click", "?scope=all"])
+def test_scanners_that_follow_the_link_unsubscribe_nobody(
+    app: Flask, client: FlaskClient, link: Link, method: str, query: str
+) -> None:
+    answer = client.open(link.address + query, method=method)
+    assert answer.status_code == 200
+    assert not suppressions(app)
+    with app.app_context():
+        assert db.session.get_one(CampaignCounters, link.campaign_id).unsubscribed == 0
+
+
+@pytest.mark.parametrize("ending", ["/reason", "/undo"])
+def test_the_steps_after_unsubscribing_cannot_be_taken_by_following_a_link(
+    client: FlaskClient, link: Link, ending: str
+) -> None:
+    assert client.get(link.address + ending).status_code == 405
