@@ -51,7 +51,7 @@ def import_(campaign_id: int, file: str, as_json: bool) -> None:
             clock=now, by=person(), progress=progress, should_stop=stop.is_set,
         )  # fmt: skip
     document = report.as_json()
-    answer(document, as_json, _import_words(document))
+    answer(document, as_json, import_words(document))
     if report.stopped:
         refuse(f"Stopped: {document['added']:,} recipients were added before.")
 
@@ -109,7 +109,8 @@ def export(campaign_id: int, kind: str, output: str | None, as_json: bool) -> No
         answer(document, as_json, f"The export is in {output}.")
 
 
-def _import_words(document: dict[str, Any]) -> str:
+def import_words(document: dict[str, Any]) -> str:
+    """What an import made of the rows, for a person at the terminal."""
     names = ("rows", "added", "duplicates", "suppressed")
     rows: list[list[object]] = [[name, document[name]] for name in names]
     rows.append(["refused", document["refused_total"]])

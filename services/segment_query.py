@@ -12,6 +12,7 @@ from database import epoch_now, is_sqlite
 from domain.segments import Conditions, Deed, FieldCondition, FieldTest, TimeCondition, When
 from domain.statuses import MailOutcome, MemberStatus, RecipientStatus
 from models import Recipient
+from services.suppression import prefix_range
 
 _DAY = 86_400.0
 _TIMES: dict[Deed, Any] = {
@@ -72,15 +73,17 @@ def _time(asked: TimeCondition) -> ColumnElement[bool]:
 
 
 def _field(session: Session, asked: FieldCondition) -> ColumnElement[bool]:
-    text: Any = Contact.address
+    value = asked.value.strip().lower()
+    kept: Any = Contact.address  # is lower case, and has an index
     if asked.name != "email":
-        text = (
+        found: Any = (
             func.json_extract(Contact.variables, f'$."{asked.name}"')
             if is_sqlite(session)
             else cast(Contact.variables, JSON)[asked.name].as_string()
         )
-    kept = func.lower(func.coalesce(text, ""))
-    value = asked.value.strip().lower()
+        kept = func.lower(func.coalesce(found, ""))
+    elif asked.test is FieldTest.BEGINS:
+        return prefix_range(kept, value)
     tests: dict[FieldTest, ColumnElement[bool]] = {
         FieldTest.IS: kept == value,
         FieldTest.IS_NOT: kept != value,

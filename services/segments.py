@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from audience_models import Contact, Segment
 from domain.segments import Conditions
 from services.campaigns import NotFound, Refused
+from services.segment_counts import PATIENCE_SECONDS, within
 from services.segment_query import matching
 
 
@@ -52,13 +53,9 @@ def remove(session: Session, segment_id: int) -> None:
     session.flush()
 
 
-def count(session: Session, conditions: Conditions) -> int:
-    """How many contacts match at this moment, exactly."""
-    query = select(func.count()).select_from(Contact).where(matching(session, conditions))
-    return session.scalar(query) or 0
-
-
 def sample(session: Session, conditions: Conditions, limit: int = 10) -> Sequence[Contact]:
-    """The newest of them."""
+    """The newest of them; nobody where finding them takes longer than a page may."""
     query = select(Contact).where(matching(session, conditions)).order_by(Contact.id.desc())
-    return session.scalars(query.limit(limit)).all()
+    return (
+        within(session, PATIENCE_SECONDS, lambda: session.scalars(query.limit(limit)).all()) or ()
+    )

@@ -75,7 +75,7 @@ def test_values_of_the_example_are_the_defaults() -> None:
 
 def _commands(app: Flask) -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
-    for noun in ("users", "campaigns", "suppressions", "events", "aws"):
+    for noun in ("users", "campaigns", "lists", "suppressions", "events", "aws"):
         group = app.cli.commands[noun]
         assert isinstance(group, click.Group)
         found |= {f"{noun} {verb}": command for verb, command in group.commands.items()}

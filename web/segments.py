@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import random
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_wtf import FlaskForm
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Response as AnyResponse
 from wtforms import FieldList, FormField, IntegerField, SelectChoice, SelectField, StringField
 from wtforms import Form as PlainForm
 from wtforms.validators import Length, NumberRange, Optional
@@ -15,13 +17,18 @@ from audience_models import Segment
 from database import writing
 from domain.segments import Conditions, Deed, FieldCondition, FieldTest, TimeCondition, When
 from domain.statuses import MailOutcome
-from services import campaigns, contacts, lists, segments
+from services import campaigns, contacts, lists, segment_counts, segments
+from services.segment_counts import Counted
 from web.context import now
 from web.database import session
+from web.live import live_response
 from web.wording import OUTCOME
 
 blueprint = Blueprint("segments", __name__, url_prefix="/segments")
 _FIELD_ROWS = 3
+_CHANCE = random.SystemRandom()
+#: Web servers take lines of about 4,000 characters; longer conditions are counted exactly at once.
+_LONGEST_ADDRESS = 1200
 _TESTS = {
     FieldTest.IS: "is",
     FieldTest.IS_NOT: "is not",
@@ -79,19 +86,19 @@ def index() -> str:
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
-def new() -> str | tuple[str, int] | Response:
+def new() -> str | tuple[str, int] | AnyResponse:
     """Make a segment."""
     return _edit(None)
 
 
 @blueprint.route("/<int:segment_id>", methods=["GET", "POST"])
-def edit(segment_id: int) -> str | tuple[str, int] | Response:
+def edit(segment_id: int) -> str | tuple[str, int] | AnyResponse:
     """Look at a segment, count it, change it."""
     return _edit(segments.get_segment(session(), segment_id))
 
 
 @blueprint.post("/<int:segment_id>/delete")
-def delete(segment_id: int) -> Response:
+def delete(segment_id: int) -> AnyResponse:
     """Delete a segment; it is quickly made again, so nothing is asked."""
     with writing(session()) as db:
         segments.remove(db, segment_id)
@@ -99,7 +106,7 @@ def delete(segment_id: int) -> Response:
     return redirect(url_for(".index"), code=303)
 
 
-def _edit(saved: Segment | None) -> str | tuple[str, int] | Response:
+def _edit(saved: Segment | None) -> str | tuple[str, int] | AnyResponse:
     """The form; its two buttons count only, or save as well."""
     segment_id, form = saved.id if saved else None, _form(saved)
     conditions = Conditions.of_json(saved.conditions) if saved else None
@@ -113,15 +120,38 @@ def _edit(saved: Segment | None) -> str | tuple[str, int] | Response:
                 return redirect(url_for(".edit", segment_id=kept.id), code=303)
             except campaigns.Refused as refusal:
                 form.name.errors = [str(refusal)]
-    shown = conditions is not None and not conditions.asks_nothing
+    asked = conditions or Conditions()
     page = render_template(
         "segments/edit.html",
         form=form,
         segment_id=segment_id,
-        counted=segments.count(session(), conditions) if conditions is not None else None,
-        sample=segments.sample(session(), conditions) if conditions and shown else [],
+        counted=_count(asked) if conditions is not None else None,
+        sample=() if asked.asks_nothing else segments.sample(session(), asked),
+        exact=url_for(".exact", asked=_packed(asked)),
     )
     return page, 400 if form.errors else 200
+
+
+def _count(asked: Conditions) -> Counted:
+    """At once by a sample where the exact figure takes long, unless a person waits for it."""
+    if request.form.get("deed") == "exact" or len(_packed(asked)) > _LONGEST_ADDRESS:
+        return Counted(segment_counts.count(session(), asked), True)
+    return segment_counts.count_at_once(session(), asked, _CHANCE)
+
+
+def _packed(asked: Conditions) -> str:
+    return json.dumps(asked.as_json(), separators=(",", ":"))
+
+
+@blueprint.get("/count")
+def exact() -> Response:
+    """The exact figure, for the page that has shown an estimate."""
+    try:
+        asked = Conditions.of_json(json.loads(request.args.get("asked", "")))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        abort(400)
+    counted = Counted(segment_counts.count(session(), asked), True)
+    return live_response(render_template("segments/_count.html", counted=counted, exact=""), 0)
 
 
 def _form(saved: Segment | None) -> SegmentForm:

@@ -13,7 +13,15 @@ from audience_models import Contact
 from database import writing
 from domain.segments import Conditions, Deed, FieldCondition, FieldTest, TimeCondition, When
 from domain.statuses import AudienceKind, CampaignStatus, Fact, MailOutcome
-from services import audience_query, audiences, contacts, list_members, lists, segments
+from services import (
+    audience_query,
+    audiences,
+    contacts,
+    list_members,
+    lists,
+    segment_counts,
+    segments,
+)
 from services.audiences import Source
 from services.campaigns import Refused
 from tests.factories import add_campaign, add_recipients
@@ -49,7 +57,7 @@ def people(session: Session, now: datetime) -> tuple[int, int]:
 
 def matching(session: Session, conditions: Conditions) -> set[str]:
     found = {one.email.partition("@")[0] for one in segments.sample(session, conditions)}
-    assert segments.count(session, conditions) == len(found)
+    assert segment_counts.count(session, conditions) == len(found)
     return found
 
 

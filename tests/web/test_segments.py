@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.web.forms import follow, main_words, page, post
+from domain.segments import Conditions
+from services import segment_counts
+from services.segment_counts import Counted
+from tests.web.forms import follow, main_words, page, post, words
 from tests.web.test_lists import add, make_list
 
 
@@ -60,3 +63,29 @@ def test_a_segment_is_saved_remembered_and_deleted(logged_in: FlaskClient) -> No
 def test_a_segment_without_a_name_is_not_saved(logged_in: FlaskClient) -> None:
     answer = fill(logged_in, "/segments/new", name=" ")
     assert (answer.status_code, "needs a name" in main_words(answer)) == (400, True)
+
+
+@pytest.mark.usefixtures("readers")
+def test_a_count_that_takes_long_is_estimated_and_then_fetched_exactly(
+    logged_in: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def estimated(session: object, asked: Conditions, chance: object) -> Counted:
+        return Counted(1200, False)
+
+    monkeypatch.setattr(segment_counts, "count_at_once", estimated)
+    shown = page(fill(logged_in, "/segments/new", deed="count", **BONN))
+    part = shown.xpath("//*[@data-live]")[0]
+    assert "≈ 1,200 contacts match" in words(part)
+    assert float(part.get("data-next")) > 0
+    answer = logged_in.get(part.get("data-live"))
+    assert "1 contact matches" in words(page(answer))
+    assert answer.headers["X-Next-In"] == "0"
+    assert shown.xpath("//noscript//button[@value='exact']")
+    plain = main_words(fill(logged_in, "/segments/new", deed="exact", **BONN))
+    assert "1 contact matches" in plain
+    assert "≈" not in plain
+
+
+@pytest.mark.parametrize("asked", ["", "[]", "{", '{"fields": [{"name": "x"}]}', '{"times": 7}'])
+def test_a_count_of_what_are_no_conditions_is_refused(logged_in: FlaskClient, asked: str) -> None:
+    assert logged_in.get("/segments/count", query_string={"asked": asked}).status_code == 400
