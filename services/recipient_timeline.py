@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from domain.statuses import RecipientStatus, Verdict
 from models import AddressCorrection, Event, PastAttempt, Recipient, Suppression
 from services.delivery_events import event_of
+from services.suppression_patterns import covering
 
 #: Kinds of our own, beside the event types of SES (`Event.kind`).
 IMPORTED, VERIFIED, SUBMITTED, REPLACED = "imported", "verified", "submitted", "replaced"
@@ -122,4 +123,7 @@ def _ends(session: Session, row: Recipient) -> list[Moment]:
     )
     if suppression:
         moments.append(Moment(SUPPRESSED, suppression.created_at, suppression.source))
+    for entry_id in covering(session, [row.address]).values():
+        entry = session.get_one(Suppression, entry_id)
+        moments.append(Moment(SUPPRESSED, entry.created_at, f"{entry.address}. {entry.source}"))
     return moments

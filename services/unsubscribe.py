@@ -39,6 +39,16 @@ def look_up(session: Session, claim: UnsubscribeClaim) -> Unsubscriber:
     return Unsubscriber(email, campaign.name if campaign else None, known is not None)
 
 
+def is_blocked(session: Session, claim: UnsubscribeClaim) -> bool:
+    """Whether the reader gets nothing for whatever reason, a blocked domain among them.
+
+    Such a reader may still unsubscribe: the domain may be taken off the list one day.
+    """
+    row = row_of(session, claim)
+    covered = row is not None and suppression.find(session, row.address) is not None
+    return covered or _suppression(session, claim) is not None
+
+
 def unsubscribe(session: Session, claim: UnsubscribeClaim, now: datetime) -> bool:
     """Suppress the address and count it for the campaign once; any number of times.
 

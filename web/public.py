@@ -78,7 +78,7 @@ def undo(token: str) -> str | tuple[str, int]:
     with writing(session()) as db:
         service.take_back(db, claim)
         list_preferences.return_to(db, claim, now())
-    is_back = not service.look_up(session(), claim).is_unsubscribed
+    is_back = not service.is_blocked(session(), claim)
     return _page("undone", token, claim, is_back=is_back)
 
 

@@ -26,6 +26,7 @@ from services import (
     suppression_patterns,
 )
 from services.installation import address_key_secret
+from services.recipient_timeline import timeline
 from services.recipients import import_file
 from tests.factories import add_campaign, add_recipients
 
@@ -193,3 +194,11 @@ def test_people_who_are_still_to_come_from_a_list_are_counted(
         session.add(AudienceSource(campaign_id=campaign.id, kind=AudienceKind.LIST, of_id=one.id))
     block(session, "*.example.com", now)
     assert audience_query.to_come(session, campaign.id) == (8, 2)
+
+
+def test_the_story_of_a_recipient_names_the_pattern(session: Session, now: datetime) -> None:
+    with writing(session):
+        [row] = add_recipients(session, add_campaign(session, now), ["ana@example.com"], now)
+    block(session, "example.com", now)
+    [moment] = [one for one in timeline(session, row) if one.kind == "suppressed"]
+    assert moment.sentence == "*@example.com. a test"

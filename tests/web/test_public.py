@@ -13,6 +13,7 @@ from sqlalchemy import select
 from database import writing
 from domain.addresses import address_hash
 from domain.statuses import SuppressionReason
+from domain.suppression_patterns import Pattern, parse_pattern
 from domain.unsubscribe_tokens import make_token
 from models import Campaign, CampaignCounters, Suppression
 from services import suppression
@@ -218,3 +219,17 @@ def test_the_steps_after_unsubscribing_cannot_be_taken_by_following_a_link(
     client: FlaskClient, link: Link, ending: str
 ) -> None:
     assert client.get(link.address + ending).status_code == 405
+
+
+def test_a_reader_whose_domain_is_blocked_may_unsubscribe_and_is_told_of_the_block(
+    app: Flask, client: FlaskClient, link: Link, now: datetime
+) -> None:
+    pattern = parse_pattern("coast.example")
+    assert isinstance(pattern, Pattern)
+    with app.app_context(), writing(db.session):
+        suppression.suppress_pattern(db.session, pattern, SuppressionReason.MANUAL, "a test", now)
+    assert "Stop getting these mails?" in main_words(client.get(link.address))
+    client.post(link.address)
+    assert len(suppressions(app)) == 2
+    assert "Your address stays blocked" in main_words(client.post(f"{link.address}/undo"))
+    assert [entry.address for entry in suppressions(app)] == ["*@coast.example"]
