@@ -25,7 +25,7 @@ from services.campaigns import EDITABLE, Refused, lock_campaign
 from services.import_batches import skip_as_suppressed
 from services.installation import address_key_secret
 from services.ledger import FactChange
-from services.suppression import suppressed_hashes
+from services.suppression import suppressed_people
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def correct(
     new = [person for person in people if person.address not in taken]
     duplicates = [person for person in people if person.address in taken]
     _rename(session, campaign_id, new, now)
-    suppressed = suppressed_hashes(session, [person.address_hash for person in new])
+    suppressed = suppressed_people(session, {one.address_hash: one.address for one in new})
     changes = [_duplicate(person, taken[person.address], now) for person in duplicates]
     for person in new:
         if person.address_hash in suppressed:
