@@ -53,7 +53,7 @@ WITH candidates AS MATERIALIZED (
     SELECT id, address_hash, verdict, risks FROM recipients
     WHERE campaign_id = :campaign_id AND status = 'pending' AND id > :floor
     ORDER BY id LIMIT :look_at {lock}
-), judged AS (
+), judged AS MATERIALIZED (
     SELECT c.id AS id, CASE
         WHEN s.reason IS NOT NULL THEN s.reason
         WHEN EXISTS (SELECT 1 FROM suppressed_patterns) AND EXISTS
