@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
@@ -31,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 #: Hashes looked up in one statement: SQLite allows 32,766 parameters, and plans stay small.
 _AT_ONCE = 500
+#: So many matches of a search are sorted by age; of more, the newest are near the list's end.
+_MANY = 10_000
 _KNOWN = "SELECT address_hash, reason FROM suppressions WHERE address_hash"
 
 
@@ -257,7 +269,11 @@ def _matches(session: Session, text: str) -> ColumnElement[bool]:
         covering = suppression_patterns.covering(session, [address_key(text)]).values()
         own = Suppression.address_hash == hash_of(session, text)
         return or_(starts, own, Suppression.id.in_(list(covering)))
-    return starts
+    some = select(Suppression.id).where(starts).limit(_MANY + 1).subquery()
+    if (session.scalar(select(func.count()).select_from(some)) or 0) <= _MANY:
+        return starts
+    unindexed = type_coerce(Suppression.address, String).concat("")
+    return prefix_range(unindexed, text)
 
 
 def hash_of(session: Session, address: str) -> bytes:

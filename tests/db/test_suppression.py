@@ -97,6 +97,19 @@ def test_the_list_is_searched_by_start_domain_and_reason_in_pages(
     assert suppression.count_by_reason(session) == {MANUAL: 7, BOUNCED: 1}
 
 
+def test_a_beginning_that_many_share_finds_the_newest_too(
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suppression, "_MANY", 3)
+    for number in range(7):
+        suppress(session, f"ana{number}@example.com", MANUAL, now)
+    suppress(session, "bo@example.com", MANUAL, now)
+    found = suppression.search(session, "a", limit=4)
+    rest = suppression.search(session, "a", limit=4, before=found.next_before)
+    rows = [row.address for row in [*found.rows, *rest.rows]]
+    assert rows == [f"ana{number}@example.com" for number in reversed(range(7))]
+
+
 def test_hashes_are_looked_up_many_at_a_time(session: Session, now: datetime) -> None:
     secret = address_key_secret(session)
     suppress(session, "u7@example.com", BOUNCED, now)
