@@ -124,6 +124,19 @@ class Target:
     secret: bytes
 
 
+def gathered(pieces: Iterator[Batch], rows: int) -> Batch:
+    """The next pieces as one batch of about so many rows; without rows at the end."""
+    batch = Batch()
+    for piece in pieces:
+        batch.rows += piece.rows
+        batch.candidates += piece.candidates
+        batch.refused += piece.refused
+        batch.said_no += piece.said_no
+        if batch.rows >= rows:
+            break
+    return batch
+
+
 def prepare(rows: Sequence[RecipientRow], target: Target) -> Batch:
     """Judge rows and make them ready for the table; no database."""
     batch = Batch(rows=len(rows))

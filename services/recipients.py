@@ -11,8 +11,8 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -24,14 +24,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from database import bulk_session, checkpoint, is_sqlite, writing
 from domain.file_problems import FileProblem
-from domain.recipient_files import Layout, RecipientRow, look, recipient_rows, renamed
+from domain.recipient_files import Layout, look, recipient_rows, renamed
 from domain.rejects import titles
 from domain.statuses import JobKind, JobStatus, RecipientStatus
 from domain.text_tables import TableRow, TextFormat, detect_format, read_rows
 from models import Job, Recipient, RefusedRow, Suppression
-from services import job_queue, ledger
+from services import import_ahead, import_batches, job_queue, ledger
 from services.campaigns import NotFound, Refused
-from services.import_batches import Counts, Target
+from services.import_batches import Batch, Counts, Target
 from services.import_places import CampaignPlace, Place, importable
 from services.installation import address_key_secret
 from services.spreadsheets import Workbook, convert, is_workbook, numbered_rows
@@ -43,6 +43,8 @@ _STEP_SECONDS = 0.015
 #: How much of a step may be waiting for the disk or for other programs' share of the processor.
 _WAITING = 3.0
 _FIRST_STEP, _SMALLEST, _LARGEST = 300, 200, 2_000
+#: Rows that are judged together; a step is made of some of these.
+PIECE = 100
 _STEP_ON_POSTGRES = 2_000
 #: Steps between two checkpoints of SQLite's log.
 _CHECKPOINT_EVERY = 100
@@ -187,7 +189,7 @@ class ImportRun:
         try:
             with open_table(path, options) as table:
                 self._begin(place, table)
-                stopped = self._copy(place, filename, table)
+                stopped = self._copy(place, filename, table, path, options)
         except NotFound:
             raise  # deleted meanwhile, and the job with it
         except (FileProblem, Refused) as problem:
@@ -219,40 +221,40 @@ class ImportRun:
                 }
                 job_queue.keep(session, self.job_id, self.worker, result=found, total=table.lines)
 
-    def _copy(self, place: Place, filename: str, table: OpenTable) -> bool:
+    def _copy(
+        self, place: Place, filename: str, table: OpenTable, path: Path, options: ImportOptions
+    ) -> bool:
         """Write all rows in steps; True if it was stopped."""
-        rows = recipient_rows(table.rows, table.layout)
         with bulk_session(self.sessions) as session:
             job = session.get_one(Job, self.job_id)
             result, total = dict(job.result or {}), job.total
             target = Target(place.campaign_id, self.job_id, filename, address_key_secret(session))
             session.rollback()
             counts = Counts(**{name: result[name] for name in asdict(Counts())})
-            _skip(rows, counts.rows)
             size = _FIRST_STEP if is_sqlite(session) else _STEP_ON_POSTGRES
             steps = 0
-            while chunk := list(islice(rows, size)):
-                batch = place.prepare(chunk, target)
-                with writing(session):
-                    began = time.perf_counter(), time.thread_time()
-                    place.hold(session)
-                    counts = counts.plus(place.write(session, batch, target, self.clock()))
-                    stop = job_queue.keep(
-                        session,
-                        self.job_id,
-                        self.worker,
-                        done=counts.rows,
-                        result={**result, **asdict(counts)},
-                    )
-                if is_sqlite(session):
-                    took = time.perf_counter() - began[0], time.thread_time() - began[1]
-                    size = _next_size(size, max(took[0] / _WAITING, took[1]))
-                steps += 1
-                if steps % _CHECKPOINT_EVERY == 0:
-                    checkpoint(session)
-                self.progress(counts.rows, total)
-                if stop or self.should_stop():
-                    return True
+            with closing(_judged(place, table, path, options, target, counts.rows)) as pieces:
+                while (batch := import_batches.gathered(pieces, size)).rows:
+                    with writing(session):
+                        began = time.perf_counter(), time.thread_time()
+                        place.hold(session)
+                        counts = counts.plus(place.write(session, batch, target, self.clock()))
+                        stop = job_queue.keep(
+                            session,
+                            self.job_id,
+                            self.worker,
+                            done=counts.rows,
+                            result={**result, **asdict(counts)},
+                        )
+                    if is_sqlite(session):
+                        took = time.perf_counter() - began[0], time.thread_time() - began[1]
+                        size = _next_size(size, max(took[0] / _WAITING, took[1]))
+                    steps += 1
+                    if steps % _CHECKPOINT_EVERY == 0:
+                        checkpoint(session)
+                    self.progress(counts.rows, total)
+                    if stop or self.should_stop():
+                        return True
             with writing(session):
                 job_queue.keep(
                     session, self.job_id, self.worker, done=counts.rows, total=counts.rows
@@ -369,9 +371,19 @@ def _next_size(size: int, seconds: float) -> int:
     return min(_LARGEST, max(_SMALLEST, int(size * ratio)))
 
 
-def _skip(rows: Iterator[RecipientRow], count: int) -> None:
-    for _ in islice(rows, count):
+def _judged(
+    place: Place, table: OpenTable, path: Path, options: ImportOptions, target: Target, done: int
+) -> Generator[Batch, None, None]:
+    """The rows after the first `done`, judged; those of a large text file by another process."""
+    large = table.workbook is None and path.stat().st_size > import_ahead.WORTH_IT
+    if large and isinstance(place, CampaignPlace):
+        yield from import_ahead.batches(path, options.as_parameters(), target, done)
+        return
+    rows = recipient_rows(table.rows, table.layout)
+    for _ in islice(rows, done):
         pass
+    while chunk := list(islice(rows, PIECE)):
+        yield place.prepare(chunk, target)
 
 
 def _line_ends(file: BinaryIO) -> int:
