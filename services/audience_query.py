@@ -156,6 +156,14 @@ def problems(session: Session, campaign_id: int) -> list[str] | None:
     return found
 
 
+def preparing(session: Session, campaign_id: int) -> str | None:
+    """How far the copy of a launched campaign's audience is; None if none is being made."""
+    audience = session.get(Audience, campaign_id)
+    if audience is None or audience.frozen_at is None or audience.copied_at is not None:
+        return None
+    return f"Preparing recipients: {audience.copied:,} of {audience.total:,} copied."
+
+
 def still_wanted(session: Session, campaign_id: int, contact_ids: Sequence[int]) -> set[int]:
     """Of these contacts, those that a list of the campaign still has as subscribed.
 

@@ -381,7 +381,7 @@ def campaign_status(session: Session, campaign_id: int, now: datetime) -> dict[s
     return {
         "id": campaign.id,
         "status": campaign.status.value,
-        "reason": campaign.reason,
+        "reason": campaign.reason or audience_query.preparing(session, campaign_id),
         "waiting_until": waiting.isoformat().replace("+00:00", "Z") if waiting else None,
         "total": counters["total"],
         "counts": {status.value: counters[status.value] for status in RecipientStatus},

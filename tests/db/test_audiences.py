@@ -151,7 +151,10 @@ def test_a_campaign_is_not_sent_before_all_are_copied(
     begin(session, draft, now)
     with writing(session):
         assert lifecycle.finish_done(session, now) == []
+    told = campaigns.campaign_status(session, draft.id, now)["reason"]
+    assert told == "Preparing recipients: 0 of 19 copied."
     copy(session, draft, now)
+    assert campaigns.campaign_status(session, draft.id, now)["reason"] is None
     with writing(session):
         session.get_one(Campaign, draft.id).status = CampaignStatus.CANCELLED
     with writing(session):
