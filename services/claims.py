@@ -56,8 +56,7 @@ WITH candidates AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT c.id AS id, CASE
         WHEN s.reason IS NOT NULL THEN s.reason
-        WHEN EXISTS (SELECT 1 FROM suppressed_patterns) AND EXISTS
-            (SELECT 1 FROM recipients r WHERE r.id = c.id AND {covered}) THEN 'covered'
+        {covered}
         WHEN c.verdict = 'undeliverable' AND NOT :send_undeliverable THEN 'undeliverable'
         WHEN c.risks & (SELECT skip_risks FROM campaigns WHERE id = :campaign_id) <> 0
             THEN 'left_out'
@@ -97,7 +96,12 @@ RETURNING recipients.id, recipients.status, recipients.email, recipients.address
 """
 
 
-def _claim_statement(*, sqlite: bool) -> TextClause:
+_COVERED = f"""WHEN EXISTS (SELECT 1 FROM suppressed_patterns) AND EXISTS
+            (SELECT 1 FROM recipients r WHERE r.id = c.id
+                AND {covered_sql("r.address", "r.domain")}) THEN 'covered'"""  # noqa: S608 - constants
+
+
+def _claim_statement(*, sqlite: bool, patterns: bool) -> TextClause:
     if sqlite:
         now = "((julianday('now') - 2440587.5) * 86400.0)"
         attempt = "lower(hex(substr(:random, 16 * picked.number - 15, 16)))"
@@ -112,21 +116,25 @@ def _claim_statement(*, sqlite: bool) -> TextClause:
             now=now,
             attempt=attempt,
             lock=lock,
-            covered=covered_sql("r.address", "r.domain"),
+            covered=_COVERED if patterns else "",
             claimed=int(Fact.CLAIMED),
             skipped=int(Fact.SKIPPED),
         )
     )
 
 
-_CLAIM_SQLITE = _claim_statement(sqlite=True)
-_CLAIM_POSTGRES = _claim_statement(sqlite=False)
+_CLAIM_SQLITE = _claim_statement(sqlite=True, patterns=True)
+#: By whether the suppression list has domains or wildcards: without them even their plan costs.
+_CLAIM_POSTGRES = {
+    patterns: _claim_statement(sqlite=False, patterns=patterns) for patterns in (True, False)
+}
 #: The claim must go through its indexes also on tables that were never analysed; and since that
 #: plan is right whatever the parameters, it is made once a connection.
 _PLAN_BY_INDEX = text(
     "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),"
     " set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),"
-    " set_config('plan_cache_mode', 'force_generic_plan', true)"
+    " set_config('plan_cache_mode', 'force_generic_plan', true),"
+    " EXISTS (SELECT 1 FROM suppressed_patterns)"
 )
 
 
@@ -149,10 +157,11 @@ def claim(
     ids above it are looked at, which steps over what is already sent.
     """
     sqlite = is_sqlite(session)
+    statement = _CLAIM_SQLITE
     if not sqlite:
-        session.execute(_PLAN_BY_INDEX)
+        statement = _CLAIM_POSTGRES[session.execute(_PLAN_BY_INDEX).one()[-1]]
     found = session.execute(
-        _CLAIM_SQLITE if sqlite else _CLAIM_POSTGRES,
+        statement,
         {
             "campaign_id": campaign_id,
             "floor": floor,
