@@ -44,8 +44,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     engine = make_engine(settings.database_url)
     app.extensions["bes"] = Wiring(settings, engine, make_sessions(engine))
-    app.register_blueprint(sns_handler.blueprint)
     web.init_app(app)
+    sns_handler.init_app(app)
     commands.register(app)
     supervisor.follow_flask_run(settings)
     return app

@@ -1,4 +1,4 @@
-"""Where SES events come in: the webhook's blueprint, the queue's poller, the background applier.
+"""Where SES events come in: the webhook, the queue's poller, the background applier.
 
 Both doors believe only AWS, store first, and acknowledge after the commit. The parts live in the
 package doors/; what an event does to a row is services.delivery_events.
@@ -6,44 +6,92 @@ package doors/; what an event does to a row is services.delivery_events.
 
 from __future__ import annotations
 
+import logging
 import threading
-from typing import Any
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Flask
+from werkzeug.wsgi import get_input_stream
 
 from doors.event_applier import EventApplier
 from doors.sqs_poller import QueueDepth, SqsPoller
-from doors.webhook import Webhook
+from doors.webhook import Answer, Webhook
 
-__all__ = ["EventApplier", "QueueDepth", "SqsPoller", "Webhook", "blueprint", "webhook_of"]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+__all__ = ["EventApplier", "QueueDepth", "SqsPoller", "Webhook", "init_app", "webhook_of"]
+
+logger = logging.getLogger(__name__)
+PATH = "/sns-notifications"
 #: SNS publishes 256 KB at most; written as JSON inside JSON that can double.
 MAX_BODY_BYTES = 1024 * 1024
 _EXTENSION = "bes_webhook"
-
-blueprint = Blueprint("sns", __name__)
+_HEADERS = (
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'"),
+    ("Cache-Control", "no-store"),
+)
 _making = threading.Lock()
 
 
-@blueprint.post("/sns-notifications")
-def notifications() -> Response:
-    """A post by SNS: 200 stored or ignored, 400 no SNS, 403 not believed, 503 try again."""
-    body = request.stream.read(MAX_BODY_BYTES + 1)
-    if len(body) > MAX_BODY_BYTES:
-        return _plain(400, "This is too large for an SNS message.")
-    answer = webhook_of(current_app._get_current_object()).receive(body)  # type: ignore[attr-defined]
-    return _plain(answer.status, answer.text)
+class NotificationsDoor:
+    """The webhook in front of Flask, whose handling of a request costs more than the message.
+
+    200 stored or ignored, 400 no SNS, 403 not believed, 503 try again; 405 for anything but POST.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._pages = app.wsgi_app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer what is for the webhook; the rest is for the pages."""
+        if environ.get("PATH_INFO") != PATH:
+            return self._pages(environ, start_response)
+        answer = self._answer(environ)
+        body = b"" if environ["REQUEST_METHOD"] == "HEAD" else f"{answer.text}\n".encode()
+        headers = [*_HEADERS, ("Content-Length", str(len(body)))]
+        if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append(("Allow", "POST"))
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)
+        return [body]
+
+    def _answer(self, environ: WSGIEnvironment) -> Answer:
+        if environ["REQUEST_METHOD"] != "POST":
+            return Answer(405, "Only SNS posts here.")
+        webhook = webhook_of(self._app)
+        try:
+            body = get_input_stream(environ).read(MAX_BODY_BYTES + 1)
+        except Exception as error:  # whatever the server raises when a body ends too early
+            webhook.refusals.count("body could not be read", type(error).__name__)
+            return Answer(400, "The message did not arrive whole.")
+        if len(body) > MAX_BODY_BYTES:
+            webhook.refusals.count("body too large")
+            return Answer(400, "This is too large for an SNS message.")
+        try:
+            return webhook.receive(body)
+        except Exception:
+            logger.exception("a notification could not be answered")
+            return Answer(503, "Try again.")
+
+
+def init_app(app: Flask) -> None:
+    """Put the webhook in front of the application."""
+    app.wsgi_app = NotificationsDoor(app)  # type: ignore[method-assign]
 
 
 def webhook_of(app: Flask) -> Webhook:
     """The application's webhook, made at the first post."""
+    webhook: Webhook | None = app.extensions.get(_EXTENSION)
+    if webhook is not None:
+        return webhook
     with _making:
-        webhook: Webhook | None = app.extensions.get(_EXTENSION)
+        webhook = app.extensions.get(_EXTENSION)
         if webhook is None:
             wiring: Any = app.extensions["bes"]
             webhook = app.extensions[_EXTENSION] = Webhook(wiring.settings, wiring.sessions)
         return webhook
-
-
-def _plain(status: int, text: str) -> Response:
-    return Response(f"{text}\n", status, content_type="text/plain; charset=utf-8")

@@ -134,17 +134,23 @@ class _Draft:
 
 def parse_text(text: str) -> list[SesEvent] | Unrecognised:
     """The events in the text of a message: `Message` of an SNS envelope, or a raw SQS body."""
+    return parse_event(load_text(text))
+
+
+def load_text(text: str) -> Any:
+    """The JSON of a message's text, or Unrecognised; `parse_event` takes either."""
     if text.strip() == SET_UP_TEXT:
         return Unrecognised(NotAnEvent.SET_UP, "SES connected this topic to a configuration set.")
     try:
-        payload = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return Unrecognised(NotAnEvent.FOREIGN, "The message is no JSON.")
-    return parse_event(payload)
 
 
 def parse_event(payload: Any) -> list[SesEvent] | Unrecognised:
     """One SesEvent for each recipient that the event names, or why it is none of ours."""
+    if isinstance(payload, Unrecognised):
+        return payload
     if not isinstance(payload, dict):
         return Unrecognised(NotAnEvent.FOREIGN, "The message is no JSON object.")
     spelled = text_in(payload, "eventType") or text_in(payload, "notificationType")

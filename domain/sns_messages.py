@@ -176,7 +176,16 @@ def check_origin(message: SnsMessage, allowed_topics: Collection[str]) -> Refusa
     return None
 
 
-def load_certificate(pem: bytes) -> x509.Certificate | None:
+@dataclass(frozen=True, slots=True)
+class SigningCertificate:
+    """What is needed of a certificate to check signatures, read from it once."""
+
+    key: rsa.RSAPublicKey
+    valid_from: datetime
+    valid_until: datetime
+
+
+def load_certificate(pem: bytes) -> SigningCertificate | None:
     """The certificate in a PEM text if it can be SNS's: its name and a usable RSA key."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
@@ -188,24 +197,21 @@ def load_certificate(pem: bytes) -> x509.Certificate | None:
         return None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _SMALLEST_KEY_BITS:
         return None
-    return certificate
+    return SigningCertificate(
+        key, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    )
 
 
-def check_signature(message: SnsMessage, certificate: x509.Certificate) -> Refusal | None:
+def check_signature(message: SnsMessage, certificate: SigningCertificate) -> Refusal | None:
     """Whether SNS signed this: dates at the message's own time, then the signature."""
     sent_at = message.sent_at
-    if sent_at is None or not (
-        certificate.not_valid_before_utc <= sent_at <= certificate.not_valid_after_utc
-    ):
+    if sent_at is None or not certificate.valid_from <= sent_at <= certificate.valid_until:
         return Refusal.CERTIFICATE_DATES
-    key = certificate.public_key()
-    if not isinstance(key, rsa.RSAPublicKey):
-        return Refusal.CERTIFICATE
     # Version 1 is SHA-1 by SNS's definition; topics are still made with it.
     algorithm = hashes.SHA1() if message.signature_version == "1" else hashes.SHA256()  # noqa: S303
     try:
         signature = base64.b64decode(message.signature, validate=True)
-        key.verify(signature, message.string_to_sign(), padding.PKCS1v15(), algorithm)
+        certificate.key.verify(signature, message.string_to_sign(), padding.PKCS1v15(), algorithm)
     except (binascii.Error, ValueError, InvalidSignature):
         return Refusal.SIGNATURE
     return None

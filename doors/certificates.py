@@ -19,10 +19,8 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cryptography import x509
-
 from config import Settings
-from domain.sns_messages import SnsMessage, load_certificate
+from domain.sns_messages import SigningCertificate, SnsMessage, load_certificate
 from domain.token_bucket import TokenBucket
 
 FETCH_SECONDS = 5.0
@@ -55,7 +53,7 @@ class FetchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    found: x509.Certificate | Problem
+    found: SigningCertificate | Problem
     until: float  # monotonic seconds
 
 
@@ -75,13 +73,13 @@ class CertificateStore:
         self._clock = clock
         self._choose = choose
         self._lock = threading.Lock()
-        self._trusted: OrderedDict[str, x509.Certificate] = OrderedDict()
+        self._trusted: OrderedDict[str, SigningCertificate] = OrderedDict()
         self._others: OrderedDict[str, _Known] = OrderedDict()
         self._waiting: dict[str, dict[str, None]] = {}
         self._slots: dict[str, TokenBucket] = {}
         self._fetching: set[str] = set()
 
-    def find(self, message: SnsMessage) -> x509.Certificate | Problem:
+    def find(self, message: SnsMessage) -> SigningCertificate | Problem:
         """The certificate that a message names; its address has been checked already."""
         name, url = message.certificate_name, message.certificate_url
         if name is None:
@@ -100,7 +98,7 @@ class CertificateStore:
         with self._lock:
             return self._known(url) or Problem.NOT_NOW
 
-    def verified(self, message: SnsMessage, certificate: x509.Certificate) -> None:
+    def verified(self, message: SnsMessage, certificate: SigningCertificate) -> None:
         """This certificate verified a message of an allowed topic: keep it."""
         url = message.certificate_url
         with self._lock:
@@ -110,7 +108,7 @@ class CertificateStore:
             while len(self._trusted) > _MOST_TRUSTED:
                 self._trusted.popitem(last=False)
 
-    def _known(self, url: str) -> x509.Certificate | Problem | None:
+    def _known(self, url: str) -> SigningCertificate | Problem | None:
         if url in self._trusted:
             return self._trusted[url]
         entry = self._others.get(url)
@@ -121,7 +119,7 @@ class CertificateStore:
             return None
         return entry.found
 
-    def _from_folder(self, name: str) -> x509.Certificate | Problem | None:
+    def _from_folder(self, name: str) -> SigningCertificate | Problem | None:
         if self._folder is None:
             return None
         try:
@@ -130,7 +128,9 @@ class CertificateStore:
             return None
         return load_certificate(pem[: FETCH_BYTES + 1]) or Problem.NOT_ONE
 
-    def _remember(self, url: str, found: x509.Certificate | Problem) -> x509.Certificate | Problem:
+    def _remember(
+        self, url: str, found: SigningCertificate | Problem
+    ) -> SigningCertificate | Problem:
         lasts = _REMEMBER_SECONDS[found] if isinstance(found, Problem) else float("inf")
         until = self._clock() + lasts
         with self._lock:
@@ -166,7 +166,7 @@ class CertificateStore:
                 pem = self._fetch(f"{self._simulator}/_sim/certificates/{name}")
             else:
                 pem = self._fetch(url)
-            found: x509.Certificate | Problem = load_certificate(pem) or Problem.NOT_ONE
+            found: SigningCertificate | Problem = load_certificate(pem) or Problem.NOT_ONE
         except FetchFailed as failure:
             found = Problem.NOT_ONE if failure.final else Problem.NOT_NOW
         finally:

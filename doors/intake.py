@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -30,13 +29,17 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(slots=True, eq=False)
 class _Ticket:
-    """Messages of one caller, and how their commit went."""
+    """Messages of one caller, who waits for `turn`: to be done, or to commit for all that wait."""
 
-    messages: Sequence[Incoming]
-    done: bool = False
-    error: Exception | None = None
+    __slots__ = ("done", "error", "messages", "turn")
+
+    def __init__(self, messages: Sequence[Incoming]) -> None:
+        self.messages = messages
+        self.done = False
+        self.error: Exception | None = None
+        self.turn = threading.Lock()
+        self.turn.acquire()
 
 
 class Intake:
@@ -54,20 +57,41 @@ class Intake:
         self._clock = clock
         self._gather_seconds = gather_seconds
         self._waiting: deque[_Ticket] = deque()
-        self._leading = threading.Lock()
+        self._guard = threading.Lock()
+        self._led = False  # whether a thread commits at present
 
     def take(self, messages: Sequence[Incoming]) -> None:
         """Return once the messages are committed; raises if the database could not take them."""
         ticket = _Ticket(messages)
-        self._waiting.append(ticket)
-        while not ticket.done:
-            # Whoever gets the lock commits for all that wait; most find their work done then.
-            with self._leading:
-                if not ticket.done:
-                    time.sleep(self._gather_seconds)
-                    self._commit(self._next_batch())
+        with self._guard:
+            self._waiting.append(ticket)
+            led, self._led = self._led, True
+        if led:
+            ticket.turn.acquire()
+        if not ticket.done:
+            self._lead()
         if ticket.error is not None:
             raise ticket.error
+
+    def _lead(self) -> None:
+        """Commit for all that wait, then let the first of those who came meanwhile lead.
+
+        Each is woken by name: threads that queue for one lock would wake one after the other,
+        and each of them first has to get hold of the interpreter.
+        """
+        batch: list[_Ticket] = []
+        try:
+            time.sleep(self._gather_seconds)
+            batch = self._next_batch()
+            self._commit(batch)
+        finally:
+            with self._guard:
+                heir = self._waiting[0] if self._waiting else None
+                self._led = heir is not None
+            if heir is not None:
+                heir.turn.release()
+            for ticket in batch:
+                ticket.turn.release()
 
     def _next_batch(self) -> list[_Ticket]:
         batch: list[_Ticket] = []

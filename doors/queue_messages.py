@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from domain.ses_events import NotAnEvent, SesEvent, Unrecognised, parse_event, parse_text
+from domain.ses_events import NotAnEvent, SesEvent, Unrecognised, load_text, parse_event
 
 
 class Kind(StrEnum):
@@ -33,6 +33,7 @@ class QueueMessage:
     kind: Kind
     text: str = ""
     events: tuple[SesEvent, ...] = ()
+    payload: Any = None  # the JSON of the text
     sentence: str = ""
 
 
@@ -40,7 +41,8 @@ def read_message(received: Any, topics: Collection[str], install: str) -> QueueM
     """Read a message as SQS gave it; `topics` empty means any topic."""
     body = str(received.get("Body", ""))
     message_id, receipt = received.get("MessageId", ""), received.get("ReceiptHandle", "")
-    text, parsed = _parse(body, topics)
+    text, payload = _content(body, topics)
+    parsed = parse_event(payload)
     if isinstance(parsed, Unrecognised):
         kind = {
             NotAnEvent.SET_UP: Kind.SET_UP,
@@ -50,20 +52,20 @@ def read_message(received: Any, topics: Collection[str], install: str) -> QueueM
         return QueueMessage(message_id, receipt, kind, text, sentence=parsed.sentence)
     if any(event.tags.install not in (None, install) for event in parsed):
         return QueueMessage(message_id, receipt, Kind.OTHER_INSTALLATION)
-    return QueueMessage(message_id, receipt, Kind.EVENTS, text, tuple(parsed))
+    return QueueMessage(message_id, receipt, Kind.EVENTS, text, tuple(parsed), payload)
 
 
-def _parse(body: str, topics: Collection[str]) -> tuple[str, list[SesEvent] | Unrecognised]:
-    """The SES JSON inside, and what it says."""
+def _content(body: str, topics: Collection[str]) -> tuple[str, Any]:
+    """The text inside, and its JSON or why it is not for us."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        return body, parse_text(body)  # a raw set-up message is plain text
+        return body, load_text(body)  # a raw set-up message is plain text
     if not isinstance(fields, dict) or "Type" not in fields:
-        return body, parse_event(fields)
+        return body, fields
     text = fields.get("Message")
     if fields["Type"] != "Notification" or not isinstance(text, str):
         return body, Unrecognised(NotAnEvent.FOREIGN, "The message is no SNS notification.")
     if topics and fields.get("TopicArn") not in topics:
         return body, Unrecognised(NotAnEvent.FOREIGN, "The message is from another topic.")
-    return text, parse_text(text)
+    return text, load_text(text)

@@ -248,7 +248,11 @@ class SqsPoller:
         topics = self._settings.sns_topic_arn
         messages = [read_message(one, topics, owner.install) for one in received]
         ours = [message for message in messages if self._is_ours(message, owner)]
-        events = [Incoming.of(m.text, m.events, "sqs") for m in ours if m.kind is Kind.EVENTS]
+        events = [
+            Incoming.of(m.text, m.events, "sqs", payload=m.payload)
+            for m in ours
+            if m.kind is Kind.EVENTS
+        ]
         if events:
             self._intake.take(events)
         self._keep_broken([message for message in ours if message.kind is Kind.BROKEN])

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from aws.clients import AwsClients
 from config import Settings
 from database import writing
-from domain.ses_events import NotAnEvent, Unrecognised, parse_text
+from domain.ses_events import NotAnEvent, Unrecognised, load_text, parse_event
 from domain.sns_messages import (
     NotSns,
     Refusal,
@@ -139,14 +139,16 @@ class Webhook:
             return self._confirm(message)
         if message.type is SnsType.UNSUBSCRIBE_CONFIRMATION:
             return self._unsubscribed(message)
-        parsed = parse_text(message.message)
+        payload = load_text(message.message)
+        parsed = parse_event(payload)
         if isinstance(parsed, Unrecognised):
             return self._unrecognised(message, parsed)
         if any(event.tags.install not in (None, self._own_install()) for event in parsed):
             self.refusals.count("sent by another installation", message.topic_arn)
             return Answer(200, "Ignored: sent by another installation.")
         at_once = any(event.critical for event in parsed) or self._has_token()
-        self._intake.take([Incoming.of(message.message, parsed, "http", at_once=at_once)])
+        incoming = Incoming.of(message.message, parsed, "http", at_once=at_once, payload=payload)
+        self._intake.take([incoming])
         return Answer(200, "Stored.")
 
     def _has_token(self) -> bool:

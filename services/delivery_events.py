@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from database import is_sqlite
 from domain.event_raw import pack, unpack, without_repeats
-from domain.ses_events import CRITICAL_KINDS, EventKind, SesEvent, parse_text
+from domain.ses_events import CRITICAL_KINDS, EventKind, SesEvent, load_text, parse_text
 from domain.statuses import EventStatus
 from models import Event
 from services.event_backlog import WAITING
@@ -70,11 +70,20 @@ class Incoming:
 
     @classmethod
     def of(
-        cls, text: str, events: Sequence[SesEvent], door: str, *, at_once: bool = True
+        cls,
+        text: str,
+        events: Sequence[SesEvent],
+        door: str,
+        *,
+        at_once: bool = True,
+        payload: Any = None,
     ) -> Incoming:
-        """A message whose text is packed here, before any lock is held."""
+        """A message whose text is packed here, before any lock is held.
+
+        `payload` is the JSON in the text, if the caller has read it already.
+        """
         if all(event.kind in _ORDINARY_KINDS for event in events):
-            text = without_repeats(text)
+            text = without_repeats(payload or load_text(text))
         return cls(pack(text), tuple(events), door, at_once)
 
 

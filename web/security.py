@@ -20,7 +20,6 @@ PUBLIC_ENDPOINTS = frozenset(
         "icons.sprite",
         "auth.login",
         "auth.setup",
-        "sns.notifications",
         "public.unsubscribe",
         "public.undo",
         "public.reason",
@@ -33,9 +32,9 @@ PUBLIC_ENDPOINTS = frozenset(
     }
 )
 
-#: Posts that carry their own proof: SNS signatures, signed unsubscribe tokens (RFC 8058) and links
+#: Posts that carry their own proof: signed unsubscribe tokens (RFC 8058) and links
 #: of sign-ups. The sign-up form itself may stand on any site: it needs the stamp of our own page.
-CSRF_EXEMPT_BLUEPRINTS = ("sns", "public", "signup")
+CSRF_EXEMPT_BLUEPRINTS = ("public", "signup")
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (

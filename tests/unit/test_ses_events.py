@@ -386,10 +386,10 @@ def test_the_dictionary_makes_ordinary_events_small(material: Path) -> None:
 
 def test_ordinary_events_are_kept_without_the_mails_headers(material: Path) -> None:
     text = sample(material, "aws-docs-event-publishing/delivery-record")
-    short = without_repeats(text)
+    short = without_repeats(json.loads(text))
     assert '"headers"' not in short
     assert parse_text(short) == parse_text(text)
-    assert without_repeats(short) == short
+    assert without_repeats(json.loads(short)) == short
 
 
 @pytest.mark.parametrize("data", [b"", b"\x63abc", b"\x01\xff\xff\xff"])

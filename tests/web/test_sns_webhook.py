@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import threading
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy import event as sa_event
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -187,8 +189,34 @@ def test_refusals_are_one_log_line_a_minute(client, caplog, signer):
     assert webhook_of(client.application).refusals.totals() == {"not a message of SNS": 50}
 
 
-def test_only_post_is_answered(client):
-    assert client.get(PATH).status_code == 405
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_only_post_is_answered(client, method):
+    answer = client.open(PATH, method=method)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+def test_answers_are_plain_text_that_nobody_keeps_or_interprets(client, mail, post, signer):
+    message = body(signer.message(mail.send()))
+    for content, text in ((message, "Stored.\n"), (b"hello", "This is no SNS message.\n")):
+        answer = client.post(PATH, data=content)
+        assert answer.text == text
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["Content-Length"] == str(len(text))
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_body_that_ends_too_early_is_a_bad_request(client):
+    answer = client.post(PATH, input_stream=io.BytesIO(b"half"), content_length=100)
+    assert answer.status_code == 400
+
+
+def test_an_error_of_ours_that_nobody_foresaw_asks_sns_to_try_again(app, client, monkeypatch):
+    def fail(body):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(webhook_of(app), "receive", fail)
+    assert client.post(PATH, data=b"{}").status_code == 503
 
 
 class TestBeyondTheLimit:
@@ -335,23 +363,43 @@ def subscription_attributes(clients, url):
     raise AssertionError("the subscription was not confirmed")
 
 
-@pytest.mark.parametrize(("denied", "authenticated"), [([], "true"), (["ConfirmSubscription"], "")])
-def test_a_subscription_is_confirmed_through_the_api_of_sns(
-    simulator, app, served, denied, authenticated
-):
+def test_a_subscription_is_confirmed_through_the_api_of_sns(simulator, app, served):
     clients = AwsClients(app.extensions["bes"].settings)
-    simulator.faults.deny = denied
-    if denied:
-        clients.sns("us-east-1").subscribe(TopicArn=TOPIC, Protocol="http", Endpoint=served)
-        time.sleep(0.5)
-        simulator.faults.deny = []
-        listed = clients.sns("us-east-1").list_subscriptions_by_topic(TopicArn=TOPIC)
-        ours = [s for s in listed["Subscriptions"] if s["Endpoint"] == served]
-        assert ours[0]["SubscriptionArn"] == "PendingConfirmation"
-        return
     clients.sns("us-east-1").subscribe(TopicArn=TOPIC, Protocol="http", Endpoint=served)
     attributes = subscription_attributes(clients, served)
-    assert attributes["ConfirmationWasAuthenticated"] == authenticated
+    assert attributes["ConfirmationWasAuthenticated"] == "true"
+
+
+def test_a_subscription_that_may_not_be_confirmed_stays_pending(simulator, app, served):
+    clients = AwsClients(app.extensions["bes"].settings)
+    simulator.faults.deny = ["ConfirmSubscription"]
+    clients.sns("us-east-1").subscribe(TopicArn=TOPIC, Protocol="http", Endpoint=served)
+    time.sleep(0.5)
+    simulator.faults.deny = []
+    listed = clients.sns("us-east-1").list_subscriptions_by_topic(TopicArn=TOPIC)
+    ours = [s for s in listed["Subscriptions"] if s["Endpoint"] == served]
+    assert ours[0]["SubscriptionArn"] == "PendingConfirmation"
+
+
+def test_without_the_right_to_confirm_the_unsigned_call_confirms(
+    simulator, app, served, monkeypatch
+):
+    clients = AwsClients(app.extensions["bes"].settings)
+    denied = ClientError({"Error": {"Code": "AuthorizationError"}}, "ConfirmSubscription")
+    ways = []
+
+    class OurRights:
+        def confirm_subscription(self, **arguments):
+            ways.append(arguments["AuthenticateOnUnsubscribe"])
+            raise denied
+
+    monkeypatch.setattr(AwsClients, "sns", lambda self, region=None: OurRights())
+    unsigned = clients.sns_unsigned("us-east-1")
+    unsigned.subscribe(TopicArn=TOPIC, Protocol="http", Endpoint=served)
+    monkeypatch.setattr(clients, "sns", lambda region: unsigned)
+    attributes = subscription_attributes(clients, served)
+    assert ways == ["true"]
+    assert attributes["ConfirmationWasAuthenticated"] != "true"
 
 
 def test_events_arrive_through_a_confirmed_subscription(simulator, app, session, mail, served):
