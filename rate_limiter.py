@@ -71,9 +71,9 @@ class BucketState:
             return 0
         return pacing.quota_left(self.limits, self.sent_here, reserve_percent)
 
-    def slots_in_reach(self, wanted: int) -> bool:
-        """Whether a draw would be given anything now."""
-        return pacing.draw(self.next_slot, self.now, self.pace.rate, wanted) is not None
+    def slots_in_reach(self, horizon: float = pacing.HORIZON_SECONDS) -> bool:
+        """Whether a draw would be given anything now, by who draws so far ahead (seconds)."""
+        return pacing.is_in_reach(self.next_slot, self.now, self.pace.rate, horizon)
 
 
 def ensure_bucket(session: Session, name: str, rate: float) -> None:

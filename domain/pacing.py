@@ -19,6 +19,9 @@ HEADROOM = 0.992
 LEAD_SECONDS = 0.05
 #: Slots are drawn only while the next free one is nearer than this (seconds).
 HORIZON_SECONDS = 0.1
+#: A process with empty hands draws only from here to the horizon on (seconds before the slot):
+#: those that are sending come first, and the others step in before a slot is lost.
+STEP_IN_SECONDS = 0.065
 #: One draw takes at most this much of the rate, so that the last slot is 0.2 s ahead (seconds).
 DRAW_SECONDS = 0.1
 #: A slot missed by less than this is still used (seconds), see `lateness_allowed`.
@@ -86,15 +89,22 @@ class Draw:
         return [self.first + number * self.spacing for number in range(self.count)]
 
 
+def is_in_reach(
+    next_slot: float, now: float, rate: float, horizon: float = HORIZON_SECONDS
+) -> bool:
+    """Whether the next free slot is nearer than `horizon`, or so far that a clock was moved."""
+    return next_slot < now + horizon or next_slot > now + sane_lead(rate)
+
+
 def draw(next_slot: float, now: float, rate: float, wanted: int) -> Draw | None:
     """Take `wanted` slots, or none while the next free one is beyond the horizon.
 
     Missed slots are dropped, never saved up. A next slot that lies further ahead than any draw
     can reach comes from a clock that was set back, and is forgotten.
     """
-    moved = next_slot > now + sane_lead(rate)
-    if next_slot >= now + HORIZON_SECONDS and not moved:
+    if not is_in_reach(next_slot, now, rate):
         return None
+    moved = next_slot > now + sane_lead(rate)
     first = now + LEAD_SECONDS if moved else max(next_slot, now + LEAD_SECONDS)
     spacing = interval(rate)
     return Draw(first, spacing, wanted, first + wanted * spacing)

@@ -7,13 +7,13 @@ slot all of it is rolled back.
 from __future__ import annotations
 
 import logging
+import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session, sessionmaker
 
 import rate_limiter
-from aws.ses_calls import TIMEOUT_SECONDS
 from config import Settings
 from database import is_sqlite, writing
 from domain import bulk_pacing, pacing
@@ -22,18 +22,20 @@ from rate_limiter import BucketState, Slots
 from sender.calls import CallPlanner
 from sender.clocks import DatabaseClock, boottime
 from sender.mails import CannotMake, MailMaker
-from sender.pool import MOST_THREADS, Work
+from sender.pool import MOST_THREADS, Work, last_submission
 from services import claims, lifecycle, quota
 from services.claims import Claim, ClaimedRow
 from services.lifecycle import SendingCampaign, Wait
 
 logger = logging.getLogger(__name__)
 
-#: This much of the lease stays free behind the longest call (seconds, DESIGN "Fencing").
-
-SPARE_SECONDS = 5.0
 #: Rounds are at least so far apart (seconds): each costs some queries, however few rows it brings.
 _SHORTEST_WAIT = 0.02
+#: They are at most so far apart while slots are handed out (seconds).
+_LONGEST_WAIT = 0.5
+#: Each time that others took the slot this process came for, it comes later, up to so much
+#: (seconds): idle senders cost little, and one that is missing is replaced in a quarter second.
+_LATER_EACH_TIME, _LATEST = 0.05, 0.2
 #: Waits that are over as soon as a campaign sends again.
 _PASSING = (Wait.QUOTA, Wait.WINDOW, Wait.BATCH, Wait.UNREACHABLE)
 
@@ -69,6 +71,10 @@ class Claimer:
         self._floors: dict[int, int] = {}
         self._look_at: dict[int, int] = {}
         self._turn = 0
+        #: Empty-handed processes of one installation draw one after another, in a fixed order.
+        self._step_in = random.uniform(pacing.STEP_IN_SECONDS, pacing.HORIZON_SECONDS)  # noqa: S311
+        self._next_slot = 0.0
+        self._taken_by_others = 0
 
     def round(self, missed: list[Work], in_hand: int, call_seconds: float) -> Round:
         """Claim what the next tenth of a second may send, and new slots for `missed` works.
@@ -77,10 +83,13 @@ class Claimer:
         """
         with self._sessions() as session:
             bucket = rate_limiter.read(session)
-            due = lifecycle.sending_campaigns(session)
             if bucket is None:
                 return Round()
             self._clock.observe(bucket.now)
+            busy = bool(in_hand or missed)
+            if not bucket.slots_in_reach(pacing.HORIZON_SECONDS if busy else self._step_in):
+                return Round(next_in=self._until_slots(bucket, busy=busy))
+            due = lifecycle.sending_campaigns(session)
             ready = self._ready(session, due, bucket)
             calls = self._calls.in_reach(session, ready)
         if not ready and not missed:
@@ -94,9 +103,7 @@ class Claimer:
             room = max(room, min(calls * MAX_ENTRIES, full - in_hand))
             at_once = bulk_pacing.mails_of_a_round(rate)
         wanted = min(at_once, max(room, 0) + len(missed))
-        if wanted < 1 or not bucket.slots_in_reach(wanted):
-            return Round(next_in=self._until_slots(bucket))
-        if wanted < min(at_once, singly // 6):
+        if wanted < 1 or wanted < min(at_once, singly // 6):
             return Round(next_in=_SHORTEST_WAIT)  # full hands: many rows at once cost less
         left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
         works = self._claim(
@@ -197,7 +204,7 @@ class Claimer:
         rate_limiter.ensure_bucket(session, name, campaign.cap_per_second)
         bucket = rate_limiter.read(session, name)
         share = min(share, pacing.most_slots(campaign.cap_per_second))
-        return share if bucket is not None and bucket.slots_in_reach(share) else 0
+        return share if bucket is not None and bucket.slots_in_reach() else 0
 
     def _claim_of(self, session: Session, campaign: SendingCampaign, share: int) -> Claim:
         floor = self._floors.get(campaign.id, 0)
@@ -262,7 +269,7 @@ class Claimer:
         self, missed: list[Work], found: dict[int, Claim], slots: Slots, before: float
     ) -> list[Work]:
         rows: list[ClaimedRow] = _interleaved([claim.rows for claim in found.values()])
-        submit_until = before + self._settings.claim_lease_seconds - TIMEOUT_SECONDS - SPARE_SECONDS
+        submit_until = last_submission(before, self._settings.claim_lease_seconds)
         due = [self._clock.local(slot) for slot in slots.draw.slots()]
         rate = 1.0 / slots.draw.spacing
         again = [replace(work, due=at) for work, at in zip(missed, due, strict=False)]
@@ -272,13 +279,23 @@ class Claimer:
         ]
         return again + new
 
-    def _until_slots(self, bucket: BucketState) -> float:
-        ahead = bucket.next_slot - pacing.HORIZON_SECONDS - self._clock.now()
-        return min(max(ahead, _SHORTEST_WAIT), 0.1)
+    def _until_slots(self, bucket: BucketState, *, busy: bool) -> float:
+        """How long until this process would draw the next free slot (seconds)."""
+        if busy:
+            self._taken_by_others = 0
+        elif bucket.next_slot > self._next_slot:
+            self._taken_by_others += 1
+        self._next_slot = bucket.next_slot
+        horizon = pacing.HORIZON_SECONDS if busy else self._step_in
+        later = min(max(0, self._taken_by_others - 1) * _LATER_EACH_TIME, _LATEST)
+        ahead = bucket.next_slot - horizon - self._clock.now() + later
+        return min(max(ahead, _SHORTEST_WAIT), _LONGEST_WAIT)
 
     def _until_slots_after(self, works: list[Work]) -> float:
-        ahead = works[-1].due + 1.0 / works[-1].rate - pacing.HORIZON_SECONDS - boottime()
-        return min(max(ahead, _SHORTEST_WAIT), 0.1)
+        self._taken_by_others = 0
+        last = works[-1].due + 1.0 / works[-1].rate
+        ahead = last - pacing.HORIZON_SECONDS - boottime()
+        return min(max(ahead, _SHORTEST_WAIT), _LONGEST_WAIT)
 
 
 def _bucket_name(campaign_id: int) -> str:

@@ -17,6 +17,7 @@ from itertools import groupby
 from queue import SimpleQueue
 from typing import TypeVar
 
+from aws.ses_calls import TIMEOUT_SECONDS
 from domain import bulk_pacing, pacing
 from domain.bulk_template import batches, fits
 from domain.send_outcomes import Outcome, SendResult
@@ -31,6 +32,8 @@ Made = TypeVar("Made")
 
 #: A row's suppression and pause check counts this long (seconds, DESIGN "Fencing").
 CHECK_SECONDS = 2.0
+#: This much of the lease stays free behind the longest call (seconds, DESIGN "Fencing").
+SPARE_SECONDS = 5.0
 MOST_THREADS = 256
 #: Threads for the shared rate at this much time per mail; more come when they are all busy.
 _USUAL_SECONDS = 0.15
@@ -47,6 +50,15 @@ class Work:
     rate: float
     misses: int = 0
     call: int = 0  # works of one bulk call have its number, and one `due`; 0 = by itself
+
+
+def last_submission(claimed_at: float, lease_seconds: float) -> float:
+    """Until when a row may be handed to SES; `claimed_at` is before the claim's commit.
+
+    Both by `boottime`, which runs through suspend: when the lease is over, and others may decide
+    about the row, the longest call of this process has ended.
+    """
+    return claimed_at + lease_seconds - TIMEOUT_SECONDS - SPARE_SECONDS
 
 
 def given_back(code: str, sentence: str) -> SendResult:

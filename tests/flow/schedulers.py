@@ -25,11 +25,17 @@ ROOT = Path(__file__).resolve().parents[2]
 class SchedulerProcess:
     """One `python scheduler.py`; its log is in `log`."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        log: Path,
+        *arguments: str,
+        program: Path = ROOT / "scheduler.py",
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "scheduler.py"), *arguments],
+                [sys.executable, str(program), *arguments],
                 env={**os.environ, **environment},
                 cwd=ROOT,
                 stdout=output,
@@ -92,10 +98,14 @@ class Schedulers:
         self._folder = folder
         self._started: list[SchedulerProcess] = []
 
-    def start(self, *arguments: str, **settings: str) -> SchedulerProcess:
+    def start(
+        self, *arguments: str, program: Path = ROOT / "scheduler.py", **settings: str
+    ) -> SchedulerProcess:
         """Another scheduler; `settings` are environment variables of its own."""
         log = self._folder / f"scheduler-{len(self._started)}.log"
-        process = SchedulerProcess({**self._environment, **settings}, log, *arguments)
+        process = SchedulerProcess(
+            {**self._environment, **settings}, log, *arguments, program=program
+        )
         self._started.append(process)
         return process
 
