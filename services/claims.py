@@ -250,7 +250,9 @@ def sweep_expired_leases(session: Session, now: datetime, limit: int = 500) -> t
             _ROWS.c.status == RecipientStatus.SENDING,
             _ROWS.c.lease_until < epoch_now(),
         )
-        .order_by(_ROWS.c.id)
+        # The sign keeps SQLite from reading the whole table in this order, which it holds to be
+        # cheaper than the small index of open rows; 0.2 s in a million, and that every second.
+        .order_by(text("+recipients.id"))
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

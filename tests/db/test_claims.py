@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from datetime import datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from database import writing
+from database import make_engine, make_sessions, writing
 from domain.statuses import RecipientStatus, Verdict
 from models import Recipient
 from services import claims, ledger
@@ -165,3 +166,21 @@ def test_lease_over_frees_unsubmitted_rows_and_doubts_submitted_ones(
         assert claims.sweep_expired_leases(session, now) == (0, 0)
     assert stored[3].status is RecipientStatus.PENDING
     assert_counters_true(session, campaign_id)
+
+
+def test_the_sweep_on_sqlite_reads_the_small_index_of_open_rows(
+    sqlite_url: str, now: datetime
+) -> None:
+    engine = make_engine(sqlite_url)
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, values: Any, *rest: Any) -> None:
+        asked.append((statement, values))
+
+    with make_sessions(engine)() as session, writing(session):
+        claims.sweep_expired_leases(session, now)
+        ((query, values),) = [one for one in asked if "lease_until <" in one[0]]
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)
+        assert "USING INDEX ix_recipients_open" in str([row[3] for row in plan])
+    engine.dispose()
