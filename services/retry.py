@@ -26,6 +26,8 @@ _ON_ITS_WAY = (
     | Fact.BOUNCED
     | Fact.COMPLAINED
 )
+#: Of a person who asked to be erased nothing is left to send to.
+_NOT_ERASED = _ROWS.c.email != ""
 #: What a row without a code is listed under.
 NO_CODE = "unknown"
 
@@ -49,7 +51,7 @@ def failed_classes(session: Session, campaign_id: int) -> list[FailedClass]:
     gone = func.sum(case((_on_its_way(), 1), else_=0))
     query = (
         select(code, func.min(_ROWS.c.reason), func.count(), gone)
-        .where(_ROWS.c.campaign_id == campaign_id, _ROWS.c.status.in_(_FAILED))
+        .where(_ROWS.c.campaign_id == campaign_id, _ROWS.c.status.in_(_FAILED), _NOT_ERASED)
         .group_by(code)
         .order_by(func.count().desc(), code)
     )
@@ -89,6 +91,7 @@ def retry_failed(
             _ROWS.c.status.in_(_FAILED),
             code.in_(list(reason_codes)),
             ~_on_its_way(),
+            _NOT_ERASED,
         )
         .order_by(_ROWS.c.id)
         .limit(limit)

@@ -103,3 +103,14 @@ def test_a_cancelled_campaign_is_not_retried(
         session.get_one(Campaign, campaign).status = CampaignStatus.CANCELLED
     with pytest.raises(Refused, match="cancelled"), writing(session):
         retry.retry_failed(session, campaign, ["template"], now, "owner@example.com")
+
+
+def test_an_erased_person_is_neither_listed_nor_retried(
+    session: Session, campaign: int, now: datetime
+) -> None:
+    with writing(session):
+        row = session.scalars(select(Recipient).where(Recipient.reason_code == "template")).one()
+        row.email = ""
+    assert "template" not in {c.reason_code for c in retry.failed_classes(session, campaign)}
+    with writing(session):
+        assert retry.retry_failed(session, campaign, ["template"], now, "owner@example.com") == 0
