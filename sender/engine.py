@@ -8,7 +8,6 @@ what the answers mean for campaigns, and the bucket last.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections import Counter
@@ -40,9 +39,6 @@ FLUSH_SECONDS = 0.1
 #: How the calls went is told to the shared bucket this often, throttles at once (seconds).
 _TELL_SECONDS = 0.5
 _SCHEMA_SECONDS = 5.0
-#: A mail whose slot has come waits for the interpreter no longer than this (seconds; Python's own
-#: is 5 ms, a slot at 200 mails a second).
-_SWITCH_SECONDS = 0.0005
 #: A stopping process waits this long for calls in flight (seconds; a call takes at most 10).
 DRAIN_SECONDS = 12.0
 
@@ -80,7 +76,6 @@ class SendEngine:
 
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set, then drain: give back what is not at SES, record the rest."""
-        sys.setswitchinterval(_SWITCH_SECONDS)
         while not stop.is_set():
             stop.wait(self.step())
         self._drain()
