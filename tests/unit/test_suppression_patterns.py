@@ -51,9 +51,7 @@ def test_what_covers_everything_or_nothing_is_refused(written: str) -> None:
         ("sales@*", ["sales@example.com"], ["resales@example.com", "sales.eu@example.com"]),
     ],
 )
-def test_a_pattern_covers_what_it_says(
-    pattern: str, covers: list[str], leaves: list[str]
-) -> None:
+def test_a_pattern_covers_what_it_says(pattern: str, covers: list[str], leaves: list[str]) -> None:
     found = parse_pattern(pattern)
     assert isinstance(found, Pattern)
     assert all(found.key in keys_of(address) for address in covers)
