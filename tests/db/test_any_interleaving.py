@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import pytest
 from hypothesis import HealthCheck, Phase, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -56,6 +57,8 @@ from tests.ses_messages import MailEvents, incoming
 LEASE, GRACE = 60.0, 100.0
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PEOPLE = 8
+#: Reasons of failures that a person retries, those of lost answers included.
+CODES = ["no", "timeout"]
 WORKERS = st.integers(0, 1)
 ANSWERS = st.sampled_from(["accepted", "lost", "unknown", "throttled", "refused"])
 _numbers = itertools.count(1)
@@ -260,6 +263,29 @@ class Interleavings(RuleBasedStateMachine):
         with self.sessions() as session, writing(session):
             delivery_events.store(session, incoming([text]), self.tick())
 
+    @rule(
+        first=WORKERS,
+        at=st.sampled_from(["claimed", "marked", "called"]),
+        answer=ANSWERS,
+        crashes=st.booleans(),
+    )
+    def another_worker_takes_over(self, first: int, at: str, answer: str, crashes: bool) -> None:
+        """One stops for longer than lease and grace, or for good; what it does then comes late."""
+        self.claim(first, 1)
+        if at != "claimed":
+            self.mark(first)
+        if at == "called":
+            self.call(first, answer)
+        if crashes:
+            self.crash(first)
+        self.time_passes(130.0)
+        self.sweep()
+        self.silence_is_judged()
+        self.turn(1 - first, 4, ["accepted"] * 4)
+        self.mark(first)
+        for _ in range(2):  # the first time it missed its slot
+            self.call(first, "accepted")
+
     @rule()
     def silence_is_judged(self) -> None:
         """A row in doubt, of which SES has nothing to tell when the grace is over, is sent anew."""
@@ -288,7 +314,7 @@ class Interleavings(RuleBasedStateMachine):
         with self.sessions() as session, writing(session):
             try:
                 retry.retry_failed(
-                    session, self.campaign_id, ["no"], self.tick(), "owner@example.com"
+                    session, self.campaign_id, CODES, self.tick(), "owner@example.com"
                 )
             except campaigns.Refused:
                 session.rollback()
@@ -406,3 +432,20 @@ def test_any_interleaving_keeps_the_promises(sessions: sessionmaker[Session]) ->
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("answer", ["accepted", "lost", "unknown", "throttled", "refused"])
+@pytest.mark.parametrize("at", ["claimed", "marked", "called"])
+def test_a_worker_that_stops_anywhere_leaves_nobody_with_two_mails(
+    sessions: sessionmaker[Session], at: str, answer: str, crashes: bool
+) -> None:
+    """What chance finds too rarely, at every step and with every answer."""
+    machine = type("Machine", (Interleavings,), {"sessions": sessions})()
+    machine.begin()
+    machine.another_worker_takes_over(first=0, at=at, answer=answer, crashes=crashes)
+    machine.write_results()
+    machine.a_person_retries_what_failed()
+    machine.turn(worker=1, limit=4, answers=["accepted"] * 4)
+    machine.nobody_has_it_twice()
+    machine.teardown()
