@@ -314,7 +314,7 @@ def moment_wording(kind: str, sub_kind: str | None) -> Wording:
         return RECIPIENT[RecipientStatus.SOFT_BOUNCED]
     machine = kind in ("Open", "Click") and (sub_kind or "").startswith("machine")
     if machine:
-        word = "Opened by a machine" if kind == "Open" else "Clicked by a machine"
+        word = "Machine open" if kind == "Open" else "Machine click"
         return Wording(word, "robot", "st-faint", "A filter or a proxy, not a person.")
     known = _OUR_MOMENTS.get(kind) or EVENT_KIND.get(kind)
     return known or Wording(kind, "broadcast-pin", "st-faint", "An event type that is new to us.")
