@@ -1,7 +1,8 @@
 """Room for new versions of a row on PostgreSQL
 
-Pages of recipients are filled to 60 %. A mail writes its row four times. With room on the row's own page the mark before the call touches
-no index, and the table stays about as large as it was; measured in benchmarks/README.md.
+Pages of recipients are filled to 60 %. A mail writes its row four times. With room on the row's
+own page the mark before the call touches no index, and the table stays about as large as it was;
+measured in benchmarks/README.md.
 """
 
 from __future__ import annotations
