@@ -54,11 +54,17 @@ class SchedulerProcess:
 
     def freeze(self, engine: Engine) -> None:
         """Stop it where it stands, but not inside a transaction: that would lock out others."""
-        self.process.send_signal(signal.SIGSTOP)
+        self._stop()
         while not _is_free(engine):
             self.thaw()
             time.sleep(0.003)
-            self.process.send_signal(signal.SIGSTOP)
+            self._stop()
+
+    def _stop(self) -> None:
+        """Send the signal and wait for the last thread to stand still."""
+        self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        wait_for(lambda: all(_stands_still(one) for one in threads.iterdir()), 10, 0.001)
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -71,6 +77,14 @@ class SchedulerProcess:
     def text(self) -> str:
         """What it logged."""
         return self.log.read_text(errors="replace")
+
+
+def _stands_still(thread: Path) -> bool:
+    """Whether a thread, a folder in /proc, is stopped."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return True  # it ended meanwhile
 
 
 def _is_free(engine: Engine) -> bool:

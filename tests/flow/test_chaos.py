@@ -8,144 +8,100 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from database import writing
 from domain.statuses import CampaignStatus, RecipientStatus
-from models import Campaign, Recipient
-from tests.flow.schedulers import (
-    SchedulerProcess,
-    Schedulers,
-    assert_counters_true,
-    counters,
-    schedulers_of,
-    wait_for,
-)
-from tests.ledger_rows import add_campaign
+from models import Campaign
+from tests.flow.chaos import Chaos, everything_goes_wrong, states
+from tests.flow.schedulers import assert_counters_true, counters, schedulers_of, wait_for
 
 LEASE = "20"
 GRACE = "6"
 
 
-def everything_goes_wrong(simulator: Any) -> None:
-    """Every way in which SES and its events misbehave, each on some of the calls."""
-    faults = simulator.faults
-    faults.latency_ms = 60.0
-    faults.server_error.share = 0.004
-    faults.server_error_after.share = 0.004
-    faults.drop_before.share = 0.004
-    faults.drop_after.share = 0.004
-    faults.timeout_after.share = 0.0005
-    faults.garbled_after.share = 0.002
-    faults.throttle.share = 0.004
-    faults.duplicate_events = 0.05
-    faults.delay_events = 0.3
-    faults.reorder_events = 1.0
+@dataclass(frozen=True)
+class Way:
+    """How a campaign is sent while it is struck."""
 
-
-@dataclass
-class Chaos:
-    """Kills, freezes and cuts the schedulers of one campaign; counts what it did."""
-
-    schedulers: Schedulers
-    simulator: Any
-    engine: Engine
-    dice: random.Random
+    database: str
     at_once: int
-    kills: int = 0
-    with_calls_in_flight: int = 0
-    running: list[SchedulerProcess] = field(default_factory=list)
+    api: str = "single"
 
-    def strike(self) -> None:
-        """One kill within two seconds of a process's first call; the others go on."""
-        while len(self.running) < self.at_once:
-            self.running.append(self.schedulers.start())
-        victim = self.dice.choice(self.running)
-        calls = self.simulator.outbox.total
-        wait_for(lambda: self.simulator.outbox.total > calls, 30)
-        time.sleep(self.dice.uniform(0.0, 1.0))
-        if self.dice.random() < 0.2:
-            self._cut_connections()
-        victim.kill()
-        self.kills += 1
-        self.with_calls_in_flight += self._left_calls_behind()
-        self.running.remove(victim)
+    def __str__(self) -> str:
+        return f"{self.database}-{self.at_once}-{self.api}"
 
-    def freeze_one(self, seconds: float) -> None:
-        """One worker stands still for longer than its lease, and then goes on."""
-        victim = self.schedulers.start()
-        self.running.append(victim)
-        calls = self.simulator.outbox.total
-        wait_for(lambda: self.simulator.outbox.total > calls + 50, 30)
-        victim.freeze(self.engine)
-        time.sleep(seconds)
-        victim.thaw()
 
-    def _left_calls_behind(self) -> bool:
-        """Whether rows are marked as handed to SES whose answers nobody waits for any more."""
-        marked = select(func.count()).where(
-            Recipient.status == RecipientStatus.SENDING, Recipient.submitted_at.is_not(None)
-        )
-        with self.engine.connect() as connection:
-            return bool(connection.scalar(marked))
+SHORT = [Way("sqlite", 1), Way("postgresql", 3)]
+LONG = [
+    Way("sqlite", 1),
+    Way("sqlite", 2),
+    Way("postgresql", 3),
+    Way("sqlite", 1, "bulk"),
+    Way("postgresql", 3, "bulk"),
+]
 
-    def _cut_connections(self) -> None:
-        if self.engine.dialect.name == "sqlite":
-            return
-        cut = text(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        with self.engine.connect() as connection:
-            connection.execute(cut)
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> Way:
+    """The way that a test is parametrised with."""
+    found: Way = request.param
+    return found
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, way: Way) -> str:
+    """A fresh database of the kind that the way names."""
+    kind = "sqlite_url" if way.database == "sqlite" else "postgres_url"
+    return str(request.getfixturevalue(kind))
 
 
 @pytest.fixture
 def chaos(
+    way: Way,
     simulator: Any,
     environment: dict[str, str],
     engine: Engine,
+    sessions: sessionmaker[Session],
     tmp_path: Path,
 ) -> Iterator[Chaos]:
-    """Ready to strike: one scheduler at a time on SQLite, three on PostgreSQL."""
-    at_once = 1 if engine.dialect.name == "sqlite" else 3
+    """Ready to strike."""
     settings = {
         **environment,
         # Those that are not struck go on: slow enough that mails are left for every strike.
-        "MAX_EMAILS_PER_SECOND": "250" if at_once == 1 else "100",
+        "MAX_EMAILS_PER_SECOND": "250" if way.at_once == 1 else "100",
+        "SES_SEND_API": way.api,
+        "SES_BULK_CALLS_PER_SECOND": "10",
         "CLAIM_LEASE_SECONDS": LEASE,
         "IN_DOUBT_POLICY": "retry-unsent",
         "IN_DOUBT_GRACE_SECONDS": GRACE,
         "PAUSE_AT_BOUNCE_PERCENT": "0",
     }
-    seed = int(os.environ.get("CHAOS_SEED", "1"))
+    dice = random.Random(int(os.environ.get("CHAOS_SEED", "1")))
     with schedulers_of(settings, tmp_path) as schedulers:
-        yield Chaos(schedulers, simulator, engine, random.Random(seed), at_once)
+        yield Chaos(schedulers, simulator, sessions, engine, dice, way.at_once)
 
 
-def run_campaign(chaos: Chaos, sessions: sessionmaker[Session], mails: int, kills: int) -> int:
+def run_campaign(chaos: Chaos, mails: int, kills: int) -> int:
     """Strike as often as wanted while the campaign runs, then let it end in peace."""
-    emails = [f"success+{n}@simulator.amazonses.com" for n in range(mails)]
-    with sessions() as session, writing(session):
-        campaign_id = add_campaign(session, emails)
+    campaign_id = chaos.launch(mails)
     everything_goes_wrong(chaos.simulator)
     for number in range(kills):
-        if counters(sessions, campaign_id)["pending"] < 100:
+        if counters(chaos.sessions, campaign_id)["pending"] < 100:
             break
-        if number == kills - 2:
+        if number % 12 == 1:
             chaos.freeze_one(float(LEASE) + 5)
         chaos.strike()
+    chaos.thaw(wait=True)
     chaos.simulator.faults.clear()
     chaos.schedulers.start()
-    wait_for(lambda: _is_sent(sessions, campaign_id), 150, 0.5)
+    wait_for(lambda: _is_sent(chaos.sessions, campaign_id), 200, 0.5)
     return campaign_id
 
 
@@ -157,39 +113,30 @@ def _is_sent(sessions: sessionmaker[Session], campaign_id: int) -> bool:
     return figures["delivered"] == figures["total"]
 
 
-def assert_everybody_got_it_once(
-    chaos: Chaos, sessions: sessionmaker[Session], campaign_id: int, mails: int
-) -> None:
-    counts = {
-        address: count
-        for address, count in chaos.simulator.outbox.counts.items()
-        if address != "success@simulator.amazonses.com"  # probes
-    }
-    twice = {address: count for address, count in counts.items() if count > 1}
-    assert not twice
+def assert_everybody_got_it_once(chaos: Chaos, campaign_id: int, mails: int) -> None:
+    counts = chaos.copies()
+    assert {address: count for address, count in counts.items() if count > 1} == {}
     assert len(counts) == mails
-    with sessions() as session:
-        states = set(session.scalars(select(Recipient.status).distinct()))
-    assert states == {RecipientStatus.DELIVERED}
-    assert_counters_true(sessions, campaign_id)
+    assert states(chaos.sessions, campaign_id) == {RecipientStatus.DELIVERED: mails}
+    assert_counters_true(chaos.sessions, campaign_id)
 
 
 @pytest.mark.slow
-def test_after_all_faults_and_kills_everybody_has_the_mail_exactly_once(
-    chaos: Chaos, sessions: sessionmaker[Session]
-) -> None:
-    campaign_id = run_campaign(chaos, sessions, mails=4000, kills=12)
-    assert_everybody_got_it_once(chaos, sessions, campaign_id, 4000)
-    assert chaos.kills >= 10
+@pytest.mark.parametrize("way", SHORT, indirect=True, ids=str)
+def test_after_all_faults_and_kills_everybody_has_the_mail_exactly_once(chaos: Chaos) -> None:
+    campaign_id = run_campaign(chaos, mails=1500, kills=4)
+    assert_everybody_got_it_once(chaos, campaign_id, 1500)
+    assert chaos.thawed
+    assert chaos.kills == 4
     assert chaos.with_calls_in_flight >= chaos.kills / 3
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
-def test_ten_thousand_mails_survive_thirty_kills(
-    chaos: Chaos, sessions: sessionmaker[Session]
-) -> None:
-    campaign_id = run_campaign(chaos, sessions, mails=10_000, kills=40)
-    assert_everybody_got_it_once(chaos, sessions, campaign_id, 10_000)
-    assert chaos.kills >= 30
+@pytest.mark.parametrize("way", LONG, indirect=True, ids=str)
+def test_ten_thousand_mails_survive_thirty_kills(chaos: Chaos) -> None:
+    campaign_id = run_campaign(chaos, mails=10_000, kills=36)
+    assert_everybody_got_it_once(chaos, campaign_id, 10_000)
+    assert chaos.in_time >= 30
+    assert len(chaos.thawed) == 3
     assert chaos.with_calls_in_flight >= chaos.kills / 3

@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
-from werkzeug.serving import make_server
 
-from app import create_app
 from aws.clients import AwsClients
 from config import Settings
 from database import writing
@@ -24,6 +22,7 @@ from sender.tracking_watch import TrackingWatch
 from services import lifecycle, progress
 from services.ledger import read_counters
 from tests.flow.schedulers import assert_counters_true, counters, schedulers_of, wait_for
+from tests.flow.webhook import webhook_of
 from tests.ledger_rows import add_campaign
 
 
@@ -38,25 +37,8 @@ def clients(settings: Settings) -> Iterator[AwsClients]:
 def webhook_alone(environment: dict[str, str], simulator: Any) -> Iterator[dict[str, str]]:
     """An installation whose events come to its subscribed web server and nowhere else."""
     environment = {**environment, "SQS_QUEUE_URL": "none"}
-    app = create_app(Settings.from_env(environment))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    with closing(AwsClients(Settings.from_env(environment))) as clients:
-        sns = clients.sns("us-east-1")
-        url = f"http://127.0.0.1:{server.server_port}/sns-notifications"
-        sns.subscribe(TopicArn=simulator.topic_arn, Protocol="http", Endpoint=url)
-        wait_for(lambda: _confirmed(sns, simulator.topic_arn, url), 20)
-    yield environment
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    app.extensions["bes"].engine.dispose()
-
-
-def _confirmed(sns: Any, topic: str, url: str) -> bool:
-    listed = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
-    return any(one["Endpoint"] == url and one["SubscriptionArn"][:4] == "arn:" for one in listed)
+    with webhook_of(environment, simulator):
+        yield environment
 
 
 def make(sessions: sessionmaker[Session], people: int, **columns: Any) -> int:
