@@ -32,11 +32,11 @@ def test_audience_adds_up_and_counts_nobody_twice(session: Session, now: datetim
     counters = read_counters(session, campaign.id)
     found = progress.audience(session, campaign, counters)
     assert found == progress.Audience(
-        total=9, receives=4, skipped_already=1, suppressed=2, undeliverable=1, done=1
+        total=9, receives=4, skipped_already=1, suppressed=2, undeliverable=1, doubted=0, done=1
     )
     campaign.send_undeliverable = True
     assert progress.audience(session, campaign, counters).receives == 5
-    assert progress.Audience(0, 10_000, 0, 0, 0, 0).cost == pytest.approx(1.0)
+    assert progress.Audience(0, 10_000, 0, 0, 0, 0, 0).cost == pytest.approx(1.0)
 
 
 def test_who_is_left_out_of_a_long_list_is_estimated_from_its_parts(
