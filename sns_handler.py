@@ -16,6 +16,7 @@ from flask import Flask
 from werkzeug.wsgi import get_input_stream
 
 from doors.event_applier import EventApplier
+from doors.pages_first import PagesFirst
 from doors.sqs_poller import QueueDepth, SqsPoller
 from doors.webhook import Answer, Webhook
 
@@ -47,11 +48,13 @@ class NotificationsDoor:
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._pages = app.wsgi_app
+        self._pages_first = PagesFirst()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer what is for the webhook; the rest is for the pages."""
         if environ.get("PATH_INFO") != PATH:
-            return self._pages(environ, start_response)
+            with self._pages_first.page():
+                return self._pages(environ, start_response)
         answer = self._answer(environ)
         body = b"" if environ["REQUEST_METHOD"] == "HEAD" else f"{answer.text}\n".encode()
         headers = [*_HEADERS, ("Content-Length", str(len(body)))]
@@ -72,6 +75,7 @@ class NotificationsDoor:
         if len(body) > MAX_BODY_BYTES:
             webhook.refusals.count("body too large")
             return Answer(400, "This is too large for an SNS message.")
+        self._pages_first.let_pass()
         try:
             return webhook.receive(body)
         except Exception:

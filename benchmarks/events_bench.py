@@ -232,17 +232,24 @@ def gunicorn(place: Installation, folder: str) -> Iterator[tuple[int, int]]:
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        for _ in range(300):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        time.sleep(1.5)
+        wait_for_page(port)
         yield port, process.pid
     finally:
         process.terminate()
         process.wait(30)
+
+
+def wait_for_page(port: int) -> None:
+    """Return once the workers serve, or raise after half a minute."""
+    for _ in range(300):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/login")
+            connection.getresponse().read()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError("gunicorn does not answer")
 
 
 def signed_in(port: int) -> str:

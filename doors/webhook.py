@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 TOPIC_NOTICE = "sns-topic-refused"
 UNSUBSCRIBED_NOTICE = "sns-unsubscribed"
 #: A post waits this long for others to share its commit, which costs more than they all do.
-_GATHER_SECONDS = 0.003
+_GATHER_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
