@@ -272,17 +272,27 @@ def signed_in(port: int) -> str:
     return (answer.getheader("Set-Cookie") or cookie).partition(";")[0]
 
 
-def watch_dashboard(port: int, stop: threading.Event, times: list[float]) -> None:
-    """Open the dashboard twice a second, as people do meanwhile."""
-    headers = {"Cookie": signed_in(port)}
-    while not stop.wait(0.5):
+def open_dashboard(port: int, cookie: str, times: int) -> list[float]:
+    """Open the dashboard, each time over a new connection; seconds of each."""
+    seconds = []
+    for _ in range(times):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         begin = time.perf_counter()
-        connection.request("GET", "/", headers=headers)
+        connection.request("GET", "/", headers={"Cookie": cookie})
         answer = connection.getresponse()
         answer.read()
-        if answer.status == 200:
-            times.append(time.perf_counter() - begin)
+        connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"the dashboard answered {answer.status}")
+        seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
+def watch_dashboard(port: int, stop: threading.Event, times: list[float]) -> None:
+    """Open the dashboard twice a second, as people do meanwhile."""
+    cookie = signed_in(port)
+    while not stop.wait(0.5):
+        times.extend(open_dashboard(port, cookie, 1))
 
 
 def family_seconds(pid: int) -> float:
@@ -303,6 +313,7 @@ def http_door(place: Installation, posts: int) -> bool:
         )
         with gunicorn(place, folder) as (port, pid):
             pages: list[float] = []
+            open_dashboard(port, signed_in(port), 12)  # both workers have made it before
             stop = threading.Event()
             watcher = threading.Thread(target=watch_dashboard, args=(port, stop, pages))
             watcher.start()
@@ -319,7 +330,8 @@ def http_door(place: Installation, posts: int) -> bool:
     rate, p99, page = count / seconds, statistics.quantiles(times, n=100)[98], max(pages) * 1000
     print(
         f"  {count:,} posts: CPU {cpu / count * 1000:.2f} ms each, {own / count * 1000:.2f} "
-        f"of whoever posts; median {statistics.median(times):.0f} ms, worst {max(times):.0f} ms"
+        f"of whoever posts; median {statistics.median(times):.0f} ms, worst {max(times):.0f} ms; "
+        f"dashboards, ms: {', '.join(f'{one * 1000:.0f}' for one in sorted(pages))}"
     )
     met = line("webhook, posts/s", f"{rate:,.0f}", ">= 800", rate >= 800)
     met &= line("webhook, p99 ms", f"{p99:,.0f}", "<= 100", p99 <= 100)
