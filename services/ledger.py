@@ -1,5 +1,5 @@
 """The one place that changes a recipient's state after the claim: send results, SES events
-and a person's decisions all pass through here.
+and a person's decisions all pass through here (services.acceptances is its short cut).
 
 Rows are locked in id order, so that many workers never deadlock; the new state is
 `state_of(facts)`; counters change by the difference, last in the transaction and in campaign
@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, bindparam, insert, select, update
+from sqlalchemy import Row, Table, Update, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from domain.statuses import (
@@ -377,11 +377,15 @@ def add_counters(session: Session, deltas: Mapping[int, Mapping[str, int]]) -> N
         changes = {name: step for name, step in deltas[campaign_id].items() if step}
         if not changes:
             continue
-        session.execute(
-            update(_COUNTERS)
-            .where(_COUNTERS.c.campaign_id == campaign_id)
-            .values({name: _COUNTERS.c[name] + step for name, step in changes.items()})
-        )
+        steps = {f"b_{name}": step for name, step in changes.items()}
+        session.execute(_add(tuple(changes)), {"b_campaign": campaign_id, **steps})
+
+
+@cache
+def _add(names: tuple[str, ...]) -> Update:
+    """The statement that adds to these counters, made once."""
+    sums: dict[str, Any] = {name: _COUNTERS.c[name] + bindparam(f"b_{name}") for name in names}
+    return update(_COUNTERS).where(_COUNTERS.c.campaign_id == bindparam("b_campaign")).values(sums)
 
 
 def counter_names() -> list[str]:

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from domain.send_outcomes import GIVE_BACK, Outcome, SendResult
 from domain.statuses import Fact, is_accepted
 from models import Recipient
-from services import ledger
+from services import acceptances, ledger
+from services.acceptances import Acceptance
 from services.claims import ClaimedRow
-from services.ledger import FactChange, Transition
+from services.ledger import FactChange
 
 _ROWS = cast(Table, Recipient.__table__)
 
@@ -32,17 +33,34 @@ class Report:
     at: datetime
 
 
-def record_results(session: Session, reports: Sequence[Report], now: datetime) -> list[Transition]:
+def record_results(session: Session, reports: Sequence[Report], now: datetime) -> None:
     """Write what SES answered, for the rows whose attempt is still the present one.
 
     Accepted, refused and unknown answers are facts; after all others the row is pending again.
     """
-    changes = [_fact(report) for report in reports if report.result.outcome not in GIVE_BACK]
-    transitions = ledger.apply_changes(session, changes, now).transitions if changes else []
-    not_sent = [report for report in reports if report.result.outcome in GIVE_BACK]
+    plain = acceptances.record_plain(session, list(_accepted(reports).values()), now)
+    left = [
+        report
+        for report in reports
+        if report.row.id not in plain or report.result.outcome is not Outcome.ACCEPTED
+    ]
+    changes = [_fact(report) for report in left if report.result.outcome not in GIVE_BACK]
+    if changes:
+        ledger.apply_changes(session, changes, now)
+    not_sent = [report for report in left if report.result.outcome in GIVE_BACK]
     if not_sent:
         release(session, not_sent, now)
-    return transitions
+
+
+def _accepted(reports: Sequence[Report]) -> dict[int, Acceptance]:
+    """What was accepted under a MessageId, by row."""
+    return {
+        report.row.id: Acceptance(
+            report.row.id, report.row.attempt_id, report.result.message_id, report.at
+        )
+        for report in reports
+        if report.result.outcome is Outcome.ACCEPTED and report.result.message_id
+    }
 
 
 def _fact(report: Report) -> FactChange:
