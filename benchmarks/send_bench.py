@@ -3,8 +3,9 @@
     python benchmarks/send_bench.py [--mails 4000] [--database sqlite|postgresql|both]
 
 The simulator answers after 60 ms. Ours does everything (claim, suppression check, rendering,
-signing, sending, recording with synchronous commits); the others only send a mail that was made
-before. Of ours everything is measured from the first tenth of the mails on, without the start.
+signing, sending, recording with synchronous commits) in as many sender processes as the product
+starts on such a host; the others only send a mail that was made before. Ours is measured from the
+first tenth of the mails on, without the start.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from ses_simulator.server import Simulator, start
 from tests.postgres import start_postgres
 
 _ANSWER_MS = 60.0
+#: As many sender processes as the product starts on such a host.
+_SENDERS = min(2, os.cpu_count() or 1)
 _SECTION = (
     "<tr><td style='padding:16px;font:15px/1.5 Arial'><h2>News of the day</h2><p>{}</p>"
     "<p><a href='https://example.com/news'>Read on</a></p></td></tr>"
@@ -109,24 +112,30 @@ def sender_process(environment: dict[str, str], line: Connection) -> None:
 
 
 def ours(simulator: Simulator, mails: int, way: str, database_url: str) -> Figures:
-    """One sender process with a whole campaign."""
+    """The sender processes of one host with a whole campaign."""
     context = multiprocessing.get_context("spawn")
     with installation(simulator.url, database_url) as place:
-        here, there = context.Pipe()
         environment = place.environment | {
             "MAX_EMAILS_PER_SECOND": "10000",
             "SES_SEND_API": way,
             "SES_BULK_CALLS_PER_SECOND": "200",
         }
-        process = context.Process(target=sender_process, args=(environment, there))
-        process.start()
-        here.recv()
+        lines, processes = [], []
+        for _ in range(_SENDERS):
+            here, there = context.Pipe()
+            process = context.Process(target=sender_process, args=(environment, there))
+            process.start()
+            lines.append(here)
+            processes.append(process)
+        for line in lines:
+            line.recv()
         simulator.outbox.clear()
         place.campaign(mails, _HTML)
-        first = _reading(simulator, here, place, mails // 10)
-        last = _reading(simulator, here, place, mails)
-        here.send(False)
-        process.join()
+        first = _reading(simulator, lines, place, mails // 10)
+        last = _reading(simulator, lines, place, mails)
+        for line, process in zip(lines, processes, strict=True):
+            line.send(False)
+            process.join()
     sent = last[0] - first[0]
     seconds, cpu, ledger, server = (b - a for a, b in zip(first[1:], last[1:], strict=True))
     return Figures(
@@ -135,13 +144,14 @@ def ours(simulator: Simulator, mails: int, way: str, database_url: str) -> Figur
 
 
 def _reading(
-    simulator: Simulator, line: Connection, place: Installation, mails: int
+    simulator: Simulator, lines: list[Connection], place: Installation, mails: int
 ) -> tuple[int, float, float, float, float]:
-    """Mails, time and CPU seconds (sender, its ledger thread, database server) at so many mails."""
+    """Mails, time and CPU seconds (senders, ledger threads, database server) at so many mails."""
     while simulator.outbox.total < mails:
         time.sleep(0.01)
-    line.send(True)
-    cpu, ledger = line.recv()
+    for line in lines:
+        line.send(True)
+    cpu, ledger = map(sum, zip(*(line.recv() for line in lines), strict=True))
     return simulator.outbox.total, time.monotonic(), cpu, ledger, _server_cpu(place)
 
 
@@ -165,7 +175,7 @@ def database(kind: str) -> Iterator[str]:
     if kind == "sqlite":
         yield ""
         return
-    server = start_postgres()
+    server = start_postgres(durable=True)
     try:
         server.execute("CREATE DATABASE sending")
         yield server.url("sending")
@@ -209,8 +219,8 @@ def main() -> int:
     kinds = ("sqlite", "postgresql") if options.database == "both" else (options.database,)
     load = os.getloadavg()[0]
     print(f"answers after {_ANSWER_MS:g} ms, {len(_HTML) / 1000:.0f} KB of HTML and its text,")
-    print("SQLite with synchronous=FULL, PostgreSQL with synchronous_commit=on but fsync=off,")
-    print(f"{os.cpu_count()} cores with a load of {load:.1f} before")
+    print("SQLite with synchronous=FULL, PostgreSQL with fsync=on and synchronous_commit=on,")
+    print(f"{_SENDERS} sender processes, {os.cpu_count()} cores with a load of {load:.1f} before")
     print(f"{'way':20s} {'database':12s} {'mails/s':>9s} {'CPU ms':>9s} ledger µs server µs")
     found: dict[tuple[str, str], Figures] = {}
     with start(port=0, keep=100) as simulator:
