@@ -208,15 +208,15 @@ def _one_more(place: Installation, campaign: int) -> None:
 
 def _cpu_of(server: PostgresServer | None) -> float:
     """CPU seconds of the processes of a PostgreSQL server."""
-    if server is None:
+    if server is None or server.process is None:
         return 0.0
-    ticks = 0
+    ticks, parent = 0, server.process.pid
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[1]) == server.process.pid:
+        if int(fields[1]) == parent:
             ticks += int(fields[11]) + int(fields[12])
     return ticks / 100.0
 
