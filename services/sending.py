@@ -38,12 +38,13 @@ def record_results(session: Session, reports: Sequence[Report], now: datetime) -
 
     Accepted, refused and unknown answers are facts; after all others the row is pending again.
     """
-    plain = acceptances.record_plain(session, list(_accepted(reports).values()), now)
-    left = [
-        report
-        for report in reports
-        if report.row.id not in plain or report.result.outcome is not Outcome.ACCEPTED
-    ]
+    usual: dict[int, Report] = {}  # the first of a row; whatever else is told goes on below
+    for report in reports:
+        if report.result.outcome is Outcome.ACCEPTED and report.result.message_id:
+            usual.setdefault(report.row.id, report)
+    written = acceptances.record_plain(session, [_acceptance(r) for r in usual.values()], now)
+    done = {id(usual[row_id]) for row_id in written}
+    left = [report for report in reports if id(report) not in done]
     changes = [_fact(report) for report in left if report.result.outcome not in GIVE_BACK]
     if changes:
         ledger.apply_changes(session, changes, now)
@@ -52,15 +53,9 @@ def record_results(session: Session, reports: Sequence[Report], now: datetime) -
         release(session, not_sent, now)
 
 
-def _accepted(reports: Sequence[Report]) -> dict[int, Acceptance]:
-    """What was accepted under a MessageId, by row."""
-    return {
-        report.row.id: Acceptance(
-            report.row.id, report.row.attempt_id, report.result.message_id, report.at
-        )
-        for report in reports
-        if report.result.outcome is Outcome.ACCEPTED and report.result.message_id
-    }
+def _acceptance(report: Report) -> Acceptance:
+    message_id = report.result.message_id or ""
+    return Acceptance(report.row.id, report.row.attempt_id, message_id, report.at)
 
 
 def _fact(report: Report) -> FactChange:

@@ -10,13 +10,15 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from database import writing
+from domain.send_outcomes import Outcome, SendResult
 from domain.statuses import Fact
 from models import Recipient
-from services import acceptances, claims, ledger
+from services import acceptances, claims, ledger, sending
 from services.acceptances import Acceptance
 from services.claims import ClaimedRow
 from services.ledger import FactChange
 from services.recount import recount
+from services.sending import Report
 from tests.ledger_rows import add_campaign
 
 
@@ -89,4 +91,18 @@ def test_an_answer_to_an_older_attempt_changes_nothing(session: Session, now: da
     with writing(session):
         assert acceptances.record_plain(session, given, now) == {rows[1].id}
     assert session.get_one(Recipient, rows[0].id).message_id is None
+    assert ledger.read_counters(session, campaign_id) == recount(session, campaign_id)
+
+
+def test_of_two_answers_for_one_attempt_the_first_is_kept(session: Session, now: datetime) -> None:
+    campaign_id, (row,) = claimed(session, 1)
+    later = now + timedelta(seconds=1)
+    reports = [
+        Report(row, SendResult(Outcome.ACCEPTED, "first"), now),
+        Report(row, SendResult(Outcome.ACCEPTED, "second"), later),
+    ]
+    with writing(session):
+        sending.record_results(session, reports, later)
+    kept = session.get_one(Recipient, row.id)
+    assert (kept.message_id, kept.sent_at) == ("first", now)
     assert ledger.read_counters(session, campaign_id) == recount(session, campaign_id)
