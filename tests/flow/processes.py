@@ -93,9 +93,11 @@ def started(command: list[str], folder: Path, environment: dict[str, str]) -> It
     mark = uuid.uuid4().hex
     clean = {key: os.environ[key] for key in ("PATH", "LANG", "TZ") if key in os.environ}
     output = folder / f"output-{mark}.txt"
+    # Ctrl-C counts also where the tests run in the background of a shell that ignores it.
+    whole = ["env", "--default-signal=INT", *command]
     with output.open("w") as file:
         process = subprocess.Popen(
-            command, cwd=folder, env={**clean, "HOME": str(folder), **environment, _MARK: mark},
+            whole, cwd=folder, env={**clean, "HOME": str(folder), **environment, _MARK: mark},
             stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip

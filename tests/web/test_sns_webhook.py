@@ -375,8 +375,8 @@ def test_a_subscription_that_may_not_be_confirmed_stays_pending(simulator, app, 
     simulator.faults.deny = ["ConfirmSubscription"]
     clients.sns("us-east-1").subscribe(TopicArn=TOPIC, Protocol="http", Endpoint=served)
     time.sleep(0.5)
-    simulator.faults.deny = []
     listed = clients.sns("us-east-1").list_subscriptions_by_topic(TopicArn=TOPIC)
+    simulator.faults.deny = []  # not before: SNS asks again
     ours = [s for s in listed["Subscriptions"] if s["Endpoint"] == served]
     assert ours[0]["SubscriptionArn"] == "PendingConfirmation"
 
