@@ -63,9 +63,8 @@ def add_campaign(
     ]
     if recipients:
         session.execute(insert(Recipient), recipients)
-    status = str(recipients[0]["status"]) if recipients else "pending"
-    counters = {"total": len(recipients), status: len(recipients)}
-    session.add(CampaignCounters(campaign_id=campaign.id, **counters))
+    count, status = len(recipients), str((rows or {}).get("status", RecipientStatus.PENDING))
+    session.add(CampaignCounters(campaign_id=campaign.id, total=count, **{status: count}))
     session.flush()
     return campaign.id
 

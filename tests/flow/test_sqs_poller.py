@@ -282,11 +282,19 @@ def test_several_threads_work_off_a_backlog_and_end_soon_when_told(
     assert set(session.scalars(select(Event.status))) == {EventStatus.APPLIED}
 
 
-def test_without_a_queue_the_poller_only_waits(settings, sessions, clients):
+def test_without_a_queue_the_poller_only_waits(settings, sessions):
+    """There are no clients: a call to AWS would end the thread."""
     values = {**settings.__dict__, "sqs_queue_url": ""}
     stop = threading.Event()
+    poller = SqsPoller(type(settings)(**values), sessions, None)
+    thread = threading.Thread(target=poller.run, args=(stop,))
+    thread.start()
+    time.sleep(0.3)
+    waits = thread.is_alive()
     stop.set()
-    SqsPoller(type(settings)(**values), sessions, clients).run(stop)
+    thread.join(10)
+    assert waits
+    assert not thread.is_alive()
 
 
 def test_mails_sent_through_the_simulator_come_back_as_events(session, rows, poller, clients, now):
