@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from typing import Any
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -284,9 +285,10 @@ def test_several_threads_work_off_a_backlog_and_end_soon_when_told(
 
 def test_without_a_queue_the_poller_only_waits(settings, sessions):
     """There are no clients: a call to AWS would end the thread."""
+    nobody: Any = None
     values = {**settings.__dict__, "sqs_queue_url": ""}
     stop = threading.Event()
-    poller = SqsPoller(type(settings)(**values), sessions, None)
+    poller = SqsPoller(type(settings)(**values), sessions, nobody)
     thread = threading.Thread(target=poller.run, args=(stop,))
     thread.start()
     time.sleep(0.3)
