@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import Any
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event as sa_event
