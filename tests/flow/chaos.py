@@ -5,7 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, func, select, text
@@ -13,13 +17,15 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from database import writing
 from domain.statuses import RecipientStatus
-from models import Recipient
+from models import Recipient, Worker
+from services import campaigns
 from tests.flow.schedulers import SchedulerProcess, Schedulers, counters, wait_for
 from tests.ledger_rows import add_campaign
 
 #: Where the product sends its probes: no recipient of any campaign.
 PROBES = "success@simulator.amazonses.com"
 _FIRST_CALL_SECONDS = 60.0
+_START_SECONDS = 60.0
 #: A strike comes at most so long after the first call of the process that it hits (seconds).
 STRIKE_WITHIN_SECONDS = 2.0
 
@@ -55,6 +61,7 @@ class Chaos:
     engine: Engine
     dice: random.Random
     at_once: int
+    campaign_id: int = 0
     rough: bool = True  # kills come with cut connections now and then
     kills: int = 0
     in_time: int = 0
@@ -67,12 +74,12 @@ class Chaos:
         """A campaign to so many people who all get their mail."""
         emails = [f"success+{n}@simulator.amazonses.com" for n in range(mails)]
         with self.sessions() as session, writing(session):
-            return add_campaign(session, emails)
+            self.campaign_id = add_campaign(session, emails)
+        return self.campaign_id
 
     def strike(self) -> None:
         """Kill the newest process within two seconds of its first call; the others go on."""
-        while len(self.running) < self.at_once:
-            self.running.append(self.schedulers.start())
+        self.running += self._start(self.at_once - len(self.running))
         victim = self.running[-1]
         wait_for(lambda: self._called(victim), _FIRST_CALL_SECONDS)
         first_call = time.monotonic()
@@ -96,7 +103,7 @@ class Chaos:
 
     def freeze_one(self, seconds: float) -> None:
         """One worker stands still for so long, longer than its lease, while others go on."""
-        victim = self.schedulers.start()
+        [victim] = self._start(1)
         wait_for(lambda: self._called(victim), _FIRST_CALL_SECONDS)
         victim.freeze(self.engine)
         self.frozen.append((time.monotonic() + seconds, victim))
@@ -121,6 +128,32 @@ class Chaos:
         """The attempts whose mails SES has taken."""
         outbox = self.simulator.outbox
         return set(self.simulator.call(lambda: [m.tags.get("bes_attempt") for m in outbox.mails]))
+
+    def _start(self, number: int) -> list[SchedulerProcess]:
+        """New processes, all of them up; on a slow machine the others would be through by then."""
+        with self._rest():
+            started = [self.schedulers.start() for _ in range(number)]
+            for process in started:
+                wait_for(partial(self._beats, process), _START_SECONDS)
+        return started
+
+    @contextmanager
+    def _rest(self) -> Iterator[None]:
+        """The campaign is paused for the block when somebody sends it."""
+        if not self.running:
+            yield
+            return
+        with self.sessions() as session, writing(session):
+            campaigns.pause(session, self.campaign_id, datetime.now(UTC), by=None)
+        yield
+        with self.sessions() as session, writing(session):
+            campaigns.resume(session, self.campaign_id, datetime.now(UTC))
+
+    def _beats(self, process: SchedulerProcess) -> bool:
+        self.thaw()
+        with self.sessions() as session:
+            mine = select(Worker.id).where(Worker.id.contains(f":{process.process.pid}:"))
+            return session.scalar(mine) is not None
 
     def _called(self, victim: SchedulerProcess) -> bool:
         self.thaw()
