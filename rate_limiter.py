@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
     ColumnElement,
+    Float,
+    Integer,
+    Select,
     Table,
     and_,
+    bindparam,
     case,
     func,
     insert,
@@ -26,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from database import epoch_now
 from domain import bulk_pacing, pacing
@@ -89,9 +95,14 @@ def ensure_bucket(session: Session, name: str, rate: float) -> None:
 
 def read(session: Session, name: str = SEND) -> BucketState | None:
     """The bucket's row; None before the first scheduler has made it."""
-    query = select(_BUCKETS, epoch_now().label("now")).where(_BUCKETS.c.name == name)
-    row = session.execute(query).one_or_none()
+    row = session.connection().execute(_read_statement(), {"b_name": name}).one_or_none()
     return None if row is None else _state(row)
+
+
+@cache
+def _read_statement() -> Select[Any]:
+    query = select(_BUCKETS, epoch_now().label("now"))
+    return query.where(_BUCKETS.c.name == bindparam("b_name"))
 
 
 def _state(row: Any) -> BucketState:
@@ -131,26 +142,13 @@ def draw(
     One atomic statement on the database's clock: `domain.pacing.draw` in SQL. `quota` is how
     many mails of the 24-hour quota they use (None = as many as slots).
     """
-    used = wanted if quota is None else quota
-    now = epoch_now()
-    c = _BUCKETS.c
-    spacing = 1.0 / (c.rate * pacing.HEADROOM)
-    moved = c.next_slot > now + 1.0 + 2.0 * case(
-        (spacing > pacing.DRAW_SECONDS, spacing), else_=pacing.DRAW_SECONDS
-    )
-    soonest = now + pacing.LEAD_SECONDS
-    first = case((or_(moved, c.next_slot < soonest), soonest), else_=c.next_slot)
-    statement = (
-        update(_BUCKETS)
-        .where(
-            c.name == name,
-            or_(moved, c.next_slot < now + pacing.HORIZON_SECONDS),
-            _room_in_quota(used, reserve_percent),
-        )
-        .values(next_slot=first + wanted * spacing, sent_here=c.sent_here + used)
-        .returning(c.next_slot, c.rate, epoch_now().label("now"))
-    )
-    row = session.execute(statement).one_or_none()
+    parameters = {
+        "b_name": name,
+        "b_wanted": wanted,
+        "b_used": wanted if quota is None else quota,
+        "b_share": 1 - reserve_percent / 100,
+    }
+    row = session.connection().execute(_draw_statement(), parameters).one_or_none()
     if row is None:
         return None
     gap = pacing.interval(row.rate)
@@ -158,10 +156,34 @@ def draw(
     return Slots(drawn, row.now)
 
 
-def _room_in_quota(wanted: int, reserve_percent: float) -> ColumnElement[bool]:
+@cache
+def _draw_statement() -> ReturningUpdate[Any]:
+    """The statement of `draw`, made once: making it costs more than running it."""
+    now = epoch_now()
+    c = _BUCKETS.c
+    wanted, used = bindparam("b_wanted", type_=Float), bindparam("b_used", type_=Integer)
+    spacing = 1.0 / (c.rate * pacing.HEADROOM)
+    moved = c.next_slot > now + 1.0 + 2.0 * case(
+        (spacing > pacing.DRAW_SECONDS, spacing), else_=pacing.DRAW_SECONDS
+    )
+    soonest = now + pacing.LEAD_SECONDS
+    first = case((or_(moved, c.next_slot < soonest), soonest), else_=c.next_slot)
+    return (
+        update(_BUCKETS)
+        .where(
+            c.name == bindparam("b_name"),
+            or_(moved, c.next_slot < now + pacing.HORIZON_SECONDS),
+            _room_in_quota(used, bindparam("b_share", type_=Float)),
+        )
+        .values(next_slot=first + wanted * spacing, sent_here=c.sent_here + used)
+        .returning(c.next_slot, c.rate, epoch_now().label("now"))
+    )
+
+
+def _room_in_quota(wanted: ColumnElement[int], share: ColumnElement[float]) -> ColumnElement[bool]:
     c = _BUCKETS.c
     used = func.coalesce(c.sent_last_24_hours, 0.0) + c.sent_here
-    allowed = c.max_24_hour_send * (1 - reserve_percent / 100)
+    allowed = c.max_24_hour_send * share
     return or_(c.max_24_hour_send.is_(None), c.max_24_hour_send < 0, used + wanted <= allowed)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -20,8 +20,7 @@ from domain.statuses import Fact
 from services import ledger
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(NamedTuple):
     """SES took this attempt of a row at `at`, and calls it `message_id`."""
 
     recipient_id: int
@@ -64,11 +63,11 @@ def record_plain(session: Session, given: Sequence[Acceptance], now: datetime) -
     """
     if not given:
         return set()
-    ordered = sorted(given, key=lambda one: one.recipient_id)
+    ordered = sorted(given)
     parameters: dict[str, object] = {**_FACTS, "now": now.timestamp()}
     if is_sqlite(session):
         parameters["told"] = json.dumps(
-            [(a.recipient_id, a.attempt_id, a.message_id, a.at.timestamp()) for a in ordered]
+            [(row_id, attempt, message, at.timestamp()) for row_id, attempt, message, at in ordered]
         )
         found = session.connection().execute(_SQLITE, parameters).all()
     else:

@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from operator import itemgetter
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Table, TextClause, select, text
 from sqlalchemy.orm import Session
@@ -24,10 +25,10 @@ from services.ledger import FactChange
 from services.suppression_patterns import covered_sql
 
 _ROWS = cast(Table, Recipient.__table__)
+_SENDING = RecipientStatus.SENDING.value
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedRow:
+class ClaimedRow(NamedTuple):
     """A row this worker holds under a lease until `lease_until` (database time, epoch s)."""
 
     id: int
@@ -159,29 +160,32 @@ def claim(
     sqlite = is_sqlite(session)
     statement = _CLAIM_SQLITE
     if not sqlite:
-        statement = _CLAIM_POSTGRES[session.execute(_PLAN_BY_INDEX).one()[-1]]
-    found = session.execute(
-        statement,
-        {
-            "campaign_id": campaign_id,
-            "floor": floor,
-            "look_at": max(limit, look_at or limit),
-            "send_undeliverable": send_undeliverable,
-            "limit": limit,
-            "random": os.urandom(16 * limit),  # 128 bits for each attempt's id
-            "lease": lease_seconds,
-            "worker": worker,
-        },
-    ).all()
+        statement = _CLAIM_POSTGRES[session.connection().execute(_PLAN_BY_INDEX).one()[-1]]
+    found = (
+        session.connection()
+        .execute(
+            statement,
+            {
+                "campaign_id": campaign_id,
+                "floor": floor,
+                "look_at": max(limit, look_at or limit),
+                "send_undeliverable": send_undeliverable,
+                "limit": limit,
+                "random": os.urandom(16 * limit),  # 128 bits for each attempt's id
+                "lease": lease_seconds,
+                "worker": worker,
+            },
+        )
+        .all()
+    )
     rows = [
-        ClaimedRow(r.id, campaign_id, r.email, r.address_hash, r.variables, r.attempt_id,
-                   r.lease_until)
-        for r in found
-        if r.status == RecipientStatus.SENDING
-    ]  # fmt: skip
-    rows.sort(key=lambda row: row.id)
+        ClaimedRow(row_id, campaign_id, email, address_hash, variables, attempt_id, lease_until)
+        for row_id, status, email, address_hash, variables, attempt_id, lease_until in found
+        if status == _SENDING
+    ]
+    rows.sort(key=itemgetter(0))
     skipped = len(found) - len(rows)
-    return Claim(rows, skipped, max((r.id for r in found), default=floor))
+    return Claim(rows, skipped, max((r[0] for r in found), default=floor))
 
 
 def count_claims(session: Session, claims: dict[int, Claim]) -> None:
@@ -200,10 +204,11 @@ def count_claims(session: Session, claims: dict[int, Claim]) -> None:
 
 
 _MARK_SQLITE = text(
-    "UPDATE recipients SET submitted_at = ((julianday('now') - 2440587.5) * 86400.0),"
-    " attempts = attempts + 1"
-    " FROM json_each(:ids) AS i JOIN json_each(:attempts) AS a ON a.key = i.key"
-    " WHERE recipients.id = i.value AND recipients.attempt_id = a.value"
+    "WITH told AS MATERIALIZED"
+    " (SELECT value ->> 0 AS id, value ->> 1 AS attempt FROM json_each(:told))"
+    " UPDATE recipients SET submitted_at = ((julianday('now') - 2440587.5) * 86400.0),"
+    " attempts = attempts + 1 FROM told"
+    " WHERE recipients.id = told.id AND recipients.attempt_id = told.attempt"
     " AND recipients.status = 'sending' AND recipients.submitted_at IS NULL"
     " RETURNING recipients.id"
 )
@@ -223,17 +228,20 @@ def mark_submitted(session: Session, rows: Iterable[ClaimedRow]) -> set[int]:
 
     Must be committed before the call: from then on a lost answer is doubt, not a free retry.
     """
-    wanted = sorted(rows, key=lambda row: row.id)
+    wanted = sorted(rows, key=itemgetter(0))
     if not wanted:
         return set()
-    ids: Any = [row.id for row in wanted]
-    attempts: Any = [row.attempt_id for row in wanted]
+    parameters: dict[str, Any]
     if is_sqlite(session):
-        found = session.execute(
-            _MARK_SQLITE, {"ids": json.dumps(ids), "attempts": json.dumps(attempts)}
-        )
+        statement = _MARK_SQLITE
+        parameters = {"told": json.dumps([(row.id, row.attempt_id) for row in wanted])}
     else:
-        found = session.execute(_MARK_POSTGRES, {"ids": ids, "attempts": attempts})
+        statement = _MARK_POSTGRES
+        parameters = {
+            "ids": [row.id for row in wanted],
+            "attempts": [row.attempt_id for row in wanted],
+        }
+    found = session.connection().execute(statement, parameters)
     return set(found.scalars())
 
 

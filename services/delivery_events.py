@@ -6,12 +6,13 @@ is a duplicate. The caller commits and only then acknowledges the message.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, Table, bindparam, func, select, update
+from sqlalchemy import ARRAY, Table, bindparam, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -45,6 +46,14 @@ _INSERT_POSTGRESQL = (
     .returning(_EVENTS.c.key)
 )
 
+#: Literally "parked", for the small index of such events.
+_PARKED_SQLITE = text(
+    "SELECT key FROM events WHERE status = 'parked'"
+    " AND message_id IN (SELECT value FROM json_each(:ids))"
+)
+_PARKED_POSTGRESQL = text(
+    "SELECT key FROM events WHERE status = 'parked' AND message_id = ANY(CAST(:ids AS text[]))"
+)
 _VERDICTS = {
     Belongs.PAST: "An older attempt of this recipient.",
     Belongs.TEST: "A test mail.",
@@ -173,13 +182,11 @@ def apply_parked(session: Session, message_ids: Iterable[str], now: datetime) ->
     our tags ever wait: the others find their row by the attempt, committed before the call.
     """
     ids = sorted(set(message_ids))
-    keys: list[bytes] = []
-    for start in range(0, len(ids), _KEYS_PER_QUERY):
-        query = select(_EVENTS.c.key).where(
-            _EVENTS.c.status == EventStatus.PARKED,
-            _EVENTS.c.message_id.in_(ids[start : start + _KEYS_PER_QUERY]),
-        )
-        keys += session.scalars(query)
+    if is_sqlite(session):
+        found = session.connection().execute(_PARKED_SQLITE, {"ids": json.dumps(ids)})
+    else:
+        found = session.connection().execute(_PARKED_POSTGRESQL, {"ids": ids})
+    keys = list(found.scalars())
     return apply_stored(session, keys, now) if keys else 0
 
 

@@ -9,9 +9,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import Table, and_, exists, or_, select, update
+from sqlalchemy import Select, Table, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from audience_models import Audience
@@ -64,7 +65,14 @@ class SendingCampaign:
 def sending_campaigns(session: Session, *, with_pending: bool = True) -> list[SendingCampaign]:
     """Campaigns that are sending, by id; only those with pending rows unless told otherwise."""
     c = _CAMPAIGNS.c
-    query = select(
+    query = _sending_query(with_pending)
+    return [_sending_campaign(row) for row in session.connection().execute(query)]
+
+
+@cache
+def _sending_query(with_pending: bool) -> Select[Any]:
+    """Made once: making it costs more than running it."""
+    query: Select[Any] = select(
         c.id, c.content_version, c.send_undeliverable, c.cap_per_second, c.batch_size,
         c.batch_pause_seconds, c.batch_left, c.window_days, c.window_start, c.window_end,
         c.window_zone, c.waiting_until, c.reason_code, c.tracking_in_force,
@@ -75,7 +83,7 @@ def sending_campaigns(session: Session, *, with_pending: bool = True) -> list[Se
         # index of pending rows, and a look for the first one passes them all.
         query = query.join(_COUNTERS, _COUNTERS.c.campaign_id == c.id)
         query = query.where(_COUNTERS.c.pending > 0)
-    return [_sending_campaign(row) for row in session.execute(query.order_by(c.id))]
+    return query.order_by(c.id)
 
 
 def _sending_campaign(row: Any) -> SendingCampaign:

@@ -14,9 +14,9 @@ from sqlalchemy import Table, bindparam, text, update
 from sqlalchemy.orm import Session
 
 from domain.send_outcomes import GIVE_BACK, Outcome, SendResult
-from domain.statuses import Fact, is_accepted
+from domain.statuses import Fact, RecipientStatus, is_accepted
 from models import Recipient
-from services import acceptances, ledger
+from services import acceptances, ledger, older_attempts
 from services.acceptances import Acceptance
 from services.claims import ClaimedRow
 from services.ledger import FactChange
@@ -43,11 +43,15 @@ def record_results(session: Session, reports: Sequence[Report], now: datetime) -
         if report.result.outcome is Outcome.ACCEPTED and report.result.message_id:
             usual.setdefault(report.row.id, report)
     written = acceptances.record_plain(session, [_acceptance(r) for r in usual.values()], now)
+    if len(written) == len(reports):
+        return
     done = {id(usual[row_id]) for row_id in written}
     left = [report for report in reports if id(report) not in done]
     changes = [_fact(report) for report in left if report.result.outcome not in GIVE_BACK]
     if changes:
-        ledger.apply_changes(session, changes, now)
+        transitions = ledger.apply_changes(session, changes, now).transitions
+        failed = [t.recipient_id for t in transitions if t.status_after is RecipientStatus.FAILED]
+        older_attempts.take_back(session, failed, now)
     not_sent = [report for report in left if report.result.outcome in GIVE_BACK]
     if not_sent:
         release(session, not_sent, now)
@@ -84,18 +88,13 @@ def release(session: Session, reports: Sequence[Report], now: datetime) -> list[
     A row for which an event has arrived all the same keeps what the event said.
     """
     locked = ledger.lock_rows(session, (report.row.id for report in reports))
-    free = [
-        report
-        for report in reports
-        if (row := locked.get(report.row.id))
-        and row.attempt_id == report.row.attempt_id
-        and not is_accepted(row.facts)
-    ]
-    pairs = [(report.row.id, report.row.attempt_id) for report in free]
+    pairs = {(report.row.id, report.row.attempt_id) for report in reports}
+    free = [pair for pair in pairs if pair[0] in locked and not is_accepted(locked[pair[0]].facts)]
     released = ledger.return_to_pending(
-        session, pairs, "It was not handed to SES.", now, was_submitted=False
+        session, free, "It was not handed to SES.", now, was_submitted=False
     )
-    marked = [row_id for row_id, _ in pairs if locked[row_id].submitted_at is not None]
+    older_attempts.take_back(session, [i for i in released if locked[i].duplicates], now)
+    marked = [row_id for row_id in released if locked[row_id].submitted_at is not None]
     if marked:
         statement = update(_ROWS).where(_ROWS.c.id == bindparam("b_id"))
         session.connection().execute(
