@@ -87,8 +87,9 @@ def main() -> int:
     """The exit status."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     arguments = parse(sys.argv[1:])
-    # Mails live long: a collector that looks at all of them again and again costs a third.
-    gc.set_threshold(100_000, 50, 100)
+    # Mails live long: a collector that looks at all of them again and again costs a third. It looks
+    # at few new ones at a time: while it does, no mail is received.
+    gc.set_threshold(2_000, 2_500, 100)
     try:
         asyncio.run(serve(arguments))
     except OSError as error:
