@@ -64,28 +64,23 @@ class _Cut:
     def __init__(self, part: CompiledPart, prefix: str) -> None:
         self._mark = f"\ue000{secrets.token_hex(12)}\ue000"
         self._prefix = prefix
-        self._literals: dict[str, str] = {}  # braces in constant text -> their key
+        self._keys: dict[str, str] = {}  # braces in constant text -> their key
         self._constants: list[str] = []
         environment = part.environment
         tree = nodes.Template(self._body(part.tree.body), lineno=1)
         tree.set_environment(environment)
         self._dynamic = CompiledPart.of_tree(part.name, tree, environment)
-        pieces = [self._place(0)]
-        for number, constant in enumerate(self._constants, 1):
-            pieces += [self._protected(constant), self._place(number)]
-        self.text = "".join(pieces)
+        self._names = [f"{prefix}{number}" for number in range(len(self._constants) + 1)]
+        text = [f"{{{{{name}}}}}" for name in self._names]
+        for number, constant in enumerate(self._constants):
+            text[number] += self._protected(constant)
+        self.text = "".join(text)
+        self._literals = {name: braces for braces, name in self._keys.items()}
 
     def data(self, values: Mapping[str, Any]) -> dict[str, str]:
         """The text of every place for one person."""
-        texts: list[list[str]] = [[]]
-        for piece in self._dynamic.pieces(values):
-            if piece == self._mark:
-                texts.append([])
-            else:
-                texts[-1].append(piece)
-        data = {f"{self._prefix}{number}": "".join(text) for number, text in enumerate(texts)}
-        data.update((name, text) for text, name in self._literals.items())
-        return data
+        texts = self._dynamic.render(values).split(self._mark)
+        return dict(zip(self._names, texts, strict=True)) | self._literals
 
     def _body(self, statements: Sequence[nodes.Node]) -> list[nodes.Node]:
         """The statements with every constant worth it taken out and a mark in its stead."""
@@ -101,14 +96,11 @@ class _Cut:
                 body.append(nodes.Output([item], lineno=item.lineno))
         return body
 
-    def _place(self, number: int) -> str:
-        return f"{{{{{self._prefix}{number}}}}}"
-
     def _protected(self, constant: str) -> str:
         """Constant text whose braces travel as data, one key for each run of them."""
         texts = _BRACES.split(constant)
         for at in range(1, len(texts), 2):
-            name = self._literals.setdefault(texts[at], f"{self._prefix}b{len(self._literals)}")
+            name = self._keys.setdefault(texts[at], f"{self._prefix}b{len(self._keys)}")
             texts[at] = f"{{{{{name}}}}}"
         return "".join(texts)
 

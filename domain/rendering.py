@@ -100,13 +100,9 @@ class CompiledPart:
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text for these values; raises TemplateProblem."""
-        return "".join(self.pieces(variables))
-
-    def pieces(self, variables: Mapping[str, Any]) -> list[str]:
-        """The text in the pieces that the template yields; raises TemplateProblem."""
         context = self._template.new_context({**variables, BUDGET: [MAX_STEPS]}, shared=True)
         try:
-            return list(_bounded(self._template.root_render_func(context)))
+            return _bounded(self._template.root_render_func(context))
         except Exception as error:
             raise self._problem(error) from error
 
@@ -133,13 +129,14 @@ class CompiledPart:
         return found
 
 
-def _bounded(pieces: Iterator[str]) -> Iterator[str]:
-    size = 0
+def _bounded(pieces: Iterator[str]) -> str:
+    size, found = 0, []
     for piece in pieces:
         size += len(piece)
         if size > MAX_OUTPUT:
             raise TemplateFault(f"The mail grows beyond {MAX_OUTPUT:,} characters.")
-        yield piece
+        found.append(piece)
+    return "".join(found)
 
 
 @dataclass(frozen=True, slots=True)
