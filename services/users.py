@@ -69,10 +69,7 @@ def create_user(session: Session, email: str, password: str, now: datetime) -> U
     address = check_syntax(email.strip())
     if isinstance(address, AddressProblem):
         raise UserProblem(str(address))
-    if len(password) < SHORTEST_PASSWORD:
-        raise UserProblem(f"The password needs at least {SHORTEST_PASSWORD} characters.")
-    if len(password) > LONGEST_PASSWORD:
-        raise UserProblem(f"The password may have at most {LONGEST_PASSWORD} characters.")
+    _check_length(password)
     if find_user(session, email):
         raise UserProblem(f"There is an account for {_normal(email)} already.")
     user = User(
@@ -146,6 +143,20 @@ def password_is_right(user: User | None, password: str) -> bool:
         _slots.release()
 
 
+def set_password(session: Session, email: str, password: str) -> User:
+    """Another password for an account; whoever is signed in to it has to sign in again.
+
+    Raises UserProblem for an unknown account or a weak password.
+    """
+    user = find_user(session, email)
+    if user is None:
+        raise UserProblem(f"There is no account for {_normal(email)}.")
+    _check_length(password)
+    user.password_hash = _hash(password)
+    end_sessions(session, user.id)
+    return user
+
+
 def end_sessions(session: Session, user_id: int) -> None:
     """Make every cookie of this person worthless, also a copied one."""
     user = session.get(User, user_id)
@@ -163,6 +174,13 @@ def _throttle(session: Session, key: str, now: datetime) -> LoginThrottle:
     if now - row.updated_at > _FORGET_AFTER:
         row.failures, row.locked_until = 0, None
     return row
+
+
+def _check_length(password: str) -> None:
+    if len(password) < SHORTEST_PASSWORD:
+        raise UserProblem(f"The password needs at least {SHORTEST_PASSWORD} characters.")
+    if len(password) > LONGEST_PASSWORD:
+        raise UserProblem(f"The password may have at most {LONGEST_PASSWORD} characters.")
 
 
 def _normal(email: str) -> str:

@@ -14,6 +14,7 @@ from database import writing
 from domain.addresses import address_hash, address_key
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Campaign, CampaignCounters, Recipient, User
+from services import users
 from services.installation import address_key_secret
 from services.suppression import find
 from tests.commands.conftest import Run, answered, refused
@@ -160,7 +161,23 @@ def test_users_create_reads_the_password_from_stdin(run: Run, session: Session) 
     assert session.scalar(select(func.count()).select_from(User)) == 1
     refused(run("users", "create", "owner@example.com", input="a long password\n"))
     refused(run("users", "create", "other@example.com", input="short\n"))
+
     assert session.scalar(select(func.count()).select_from(User)) == 1
+
+
+def test_users_password_sets_another_one_and_ends_the_sessions(run: Run, session: Session) -> None:
+    answered(run("users", "create", "owner@example.com", "--json", input="a long password\n"))
+    before = session.scalars(select(User.session_key)).one()
+    answered(run("users", "password", "Owner@Example.com", "--json", input="another password\n"))
+    session.rollback()  # a new snapshot
+    user = session.scalars(select(User)).one()
+    assert users.password_is_right(user, "another password")
+    assert not users.password_is_right(user, "a long password")
+    assert user.session_key != before
+    assert "8 characters" in refused(run("users", "password", "owner@example.com", input="short\n"))
+    assert "no account" in refused(
+        run("users", "password", "other@example.com", input="another password\n")
+    )
 
 
 def test_suppressions_can_be_added_listed_and_removed(run: Run, session: Session) -> None:
