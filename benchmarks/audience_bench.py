@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from audience_models import Audience, Segment
-from database import bulk_session, checkpoint, make_engine, make_sessions, writing
+from database import Checkpoints, bulk_session, make_engine, make_sessions, writing
 from domain.segments import Conditions, Deed, FieldCondition, FieldTest, TimeCondition, When
 from domain.statuses import AudienceKind, CampaignStatus, MailOutcome
 from models import Base, Campaign, CampaignCounters
@@ -185,7 +186,7 @@ def _copy(sessions: sessionmaker[Session], most: int) -> None:
         audiences.choose(session, campaign_id, [Source(AudienceKind.SEGMENT, segment.id)], now)
         campaign.status = CampaignStatus.SENDING
     began = time.perf_counter()
-    with bulk_session(sessions) as session:
+    with bulk_session(sessions) as session, closing(Checkpoints(session)) as checkpoints:
         secret = address_key_secret(session)
         with writing(session):
             people = audiences.freeze(session, campaign_id, now)
@@ -196,8 +197,7 @@ def _copy(sessions: sessionmaker[Session], most: int) -> None:
                 more = audiences.copy_step(session, campaign_id, secret, now, _STEP)
             copied += _STEP
             first = first or time.perf_counter() - began
-            if copied % 50_000 == 0:
-                checkpoint(session)
+            checkpoints.step()
             memory = memory or _memory() if copied >= 20_000 else memory
         done = session.scalar(select(Audience.copied).where(Audience.campaign_id == campaign_id))
     took = time.perf_counter() - began - frozen

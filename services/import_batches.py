@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.orm import Session
 
-from database import is_sqlite
+from database import bytes_array, is_sqlite, text_array
 from domain.addresses import AddressProblem, check_syntax, key_hash
 from domain.recipient_files import RecipientRow
 from domain.statuses import Fact, RecipientStatus, SuppressionReason
@@ -256,8 +256,15 @@ def _insert(
     )
     if is_sqlite(session):
         return _insert_into_sqlite(session.connection(), group, same)
-    columns = zip(*(one[:5] for one in group), strict=True)
-    return session.connection().exec_driver_sql(_POSTGRES, (*same, *map(list, columns))).rowcount
+    emails, addresses, hashes, variables, lines, _ = zip(*group, strict=True)
+    arrays = (
+        text_array(emails),
+        text_array(addresses),
+        bytes_array(hashes),
+        text_array(variables),
+        list(lines),
+    )
+    return session.connection().exec_driver_sql(_POSTGRES, (*same, *arrays)).rowcount
 
 
 def _insert_into_sqlite(

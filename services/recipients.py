@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from database import bulk_session, checkpoint, is_sqlite, writing
+from database import Checkpoints, bulk_session, is_sqlite, writing
 from domain.file_problems import FileProblem
 from domain.recipient_files import Layout, look, recipient_rows, renamed
 from domain.rejects import titles
@@ -46,8 +46,6 @@ _FIRST_STEP, _SMALLEST, _LARGEST = 300, 200, 2_000
 #: Rows that are judged together; a step is made of some of these.
 PIECE = 100
 _STEP_ON_POSTGRES = 2_000
-#: Steps between two checkpoints of SQLite's log.
-_CHECKPOINT_EVERY = 100
 _SHOWN_REFUSED = 1_000
 _UNDO_STEP = 500
 
@@ -232,8 +230,10 @@ class ImportRun:
             session.rollback()
             counts = Counts(**{name: result[name] for name in asdict(Counts())})
             size = _FIRST_STEP if is_sqlite(session) else _STEP_ON_POSTGRES
-            steps = 0
-            with closing(_judged(place, table, path, options, target, counts.rows)) as pieces:
+            with (
+                closing(_judged(place, table, path, options, target, counts.rows)) as pieces,
+                closing(Checkpoints(session)) as checkpoints,
+            ):
                 while (batch := import_batches.gathered(pieces, size)).rows:
                     with writing(session):
                         began = time.perf_counter(), time.thread_time()
@@ -249,9 +249,7 @@ class ImportRun:
                     if is_sqlite(session):
                         took = time.perf_counter() - began[0], time.thread_time() - began[1]
                         size = _next_size(size, max(took[0] / _WAITING, took[1]))
-                    steps += 1
-                    if steps % _CHECKPOINT_EVERY == 0:
-                        checkpoint(session)
+                    checkpoints.step()
                     self.progress(counts.rows, total)
                     if stop or self.should_stop():
                         return True

@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
-from database import is_sqlite
+from database import bytes_array, is_sqlite
 from domain.addresses import address_hash, address_key
 from domain.statuses import SuppressionReason
 from domain.suppression_patterns import Pattern, parse_pattern
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 500
 #: So many matches of a search are sorted by age; of more, the newest are near the list's end.
 _MANY = 10_000
-_KNOWN = "SELECT address_hash, reason FROM suppressions WHERE address_hash"
+_KNOWN = "SELECT address_hash, reason FROM suppressions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +173,12 @@ def suppressed_hashes(
     for part in _parts(hashes):  # asked of the driver: an import does it for every row
         if is_sqlite(session):
             marks = ",".join("?" * len(part))
-            rows = connection.exec_driver_sql(f"{_KNOWN} IN ({marks})", tuple(part))
-        else:
-            rows = connection.exec_driver_sql(f"{_KNOWN} = ANY(%s)", (list(part),))
+            rows = connection.exec_driver_sql(
+                f"{_KNOWN} WHERE address_hash IN ({marks})", tuple(part)
+            )
+        else:  # a join: PostgreSQL would go through a whole array for each row of a small list
+            given = " JOIN unnest(%s::bytea[]) AS given(hash) ON address_hash = given.hash"
+            rows = connection.exec_driver_sql(_KNOWN + given, (bytes_array(part),))
         found.update((bytes(row[0]), SuppressionReason(row[1])) for row in rows)
     return found
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session, sessionmaker
 
-from database import epoch_now, writing
+from database import (
+    Checkpoints,
+    bulk_session,
+    bytes_array,
+    epoch_now,
+    is_sqlite,
+    text_array,
+    writing,
+)
 from models import InstallationValue, Notice
 
 
@@ -82,3 +92,35 @@ def test_a_naive_time_is_refused(session: Session) -> None:
     session.add(_notice("naive", datetime(2026, 1, 1)))  # noqa: DTZ001 - that is the point
     with pytest.raises(StatementError, match="time zone"):
         session.flush()
+
+
+def test_texts_and_bytes_arrive_in_postgresql_as_they_were(session: Session) -> None:
+    if is_sqlite(session):
+        pytest.skip("SQLite has no arrays")
+    texts = ["", "NULL", 'say "hi"', "back\\slash\\", "{a,b}", " blanks ", "line\nend", "é, ü"]
+    raw = [b"", b"\x00\xff", b"\\"]
+    given = {"texts": text_array(texts), "raw": bytes_array(raw)}
+    row = session.execute(text("SELECT CAST(:texts AS text[]), CAST(:raw AS bytea[])"), given).one()
+    assert row[0] == texts
+    assert [bytes(one) for one in row[1]] == raw
+
+
+def test_the_log_of_a_bulk_writer_begins_anew_beside_its_work(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    with bulk_session(sessions) as session:
+        if not is_sqlite(session):
+            pytest.skip("PostgreSQL looks after its log itself")
+        log = Path(f"{session.get_bind().engine.url.database}-wal")
+        sizes = []
+        with closing(Checkpoints(session, every=1)) as checkpoints:
+            for number in range(12):
+                with writing(session):
+                    session.add(_notice(f"n{number}" + "x" * 20, now))
+                    session.add(InstallationValue(key=f"k{number}", value="y" * 100_000))
+                checkpoints.step()
+                checkpoints.close()
+                sizes.append(log.stat().st_size)
+    assert sizes[-1] == sizes[3], "the log has the size of the first writes again and again"
+    with sessions() as session:
+        assert session.get(InstallationValue, "k11") is not None
