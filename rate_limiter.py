@@ -333,11 +333,11 @@ def ceiling_reason(limits: AccountLimits, wanted: float, reserve_percent: float)
     if allowed is None:
         return f"MAX_EMAILS_PER_SECOND is {wanted:g}; what the SES account allows is not known."
     usable = allowed * (1 - reserve_percent / 100)
-    left = f", less {reserve_percent:g} % left to other senders" if reserve_percent else ""
+    left = f", less {reserve_percent:g}% left to other senders" if reserve_percent else ""
     if usable < wanted:
-        return f"The SES account allows {allowed:g} mails a second{left}."
+        return f"The SES account allows {allowed:,g} mails a second{left}."
     hint = " Raise MAX_EMAILS_PER_SECOND to send faster." if wanted < usable / 2 else ""
     return (
-        f"MAX_EMAILS_PER_SECOND is {wanted:g}; the SES account would allow {usable:g} "
+        f"MAX_EMAILS_PER_SECOND is {wanted:g}; the SES account would allow {allowed:,g} "
         f"a second{left}.{hint}"
     )

@@ -44,7 +44,8 @@ def timeline(session: Session, row: Recipient) -> list[Moment]:
     ).all()
     moments = [*_before(row), *_corrections(session, row), *_attempts(session, row)]
     moments += [_event(row, event) for event in events]
-    told = any(e.kind == "Send" and e.attempt_id == row.attempt_id for e in events)
+    # An event of the attempt present names none (models.Event).
+    told = any(e.kind == "Send" and e.attempt_id in (None, row.attempt_id) for e in events)
     if row.sent_at and not told:
         moments.append(Moment("Send", row.sent_at, "SES accepted it and gave it a message id."))
     moments += _ends(session, row)

@@ -156,7 +156,7 @@ def test_account_puts_the_ceiling_in_force_and_says_why(session: Session) -> Non
     assert state is not None
     assert state.pace.rate == pytest.approx(12.6)
     assert state.rate_reason == (
-        "The SES account allows 14 mails a second, less 10 % left to other senders."
+        "The SES account allows 14 mails a second, less 10% left to other senders."
     )
     with writing(session):
         rate_limiter.store_account(session, reading, wanted_rate=5, reserve_percent=10)

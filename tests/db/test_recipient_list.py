@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from database import writing
 from domain.statuses import Fact, RecipientStatus
 from models import PastAttempt, Recipient
+from services.delivery_events import store
 from services.recipient_list import find_recipient, recipient_page
 from services.recipient_timeline import timeline
 from tests.factories import add_campaign, add_recipients, add_sending
+from tests.ses_messages import incoming, mail_events
 
 
 @pytest.fixture
@@ -145,3 +147,14 @@ def test_earlier_attempts_stand_in_the_story(session: Session, now: datetime) ->
         ))  # fmt: skip
     told = [(moment.kind, moment.older_attempt) for moment in timeline(session, row)]
     assert told == [("submitted", True), ("replaced", True), ("submitted", False)]
+
+
+def test_the_timeline_says_once_that_ses_took_the_mail(session: Session, now: datetime) -> None:
+    with writing(session):
+        (row,) = add_sending(session, add_campaign(session, now), ["a@example.com"], now)
+        row.sent_at = now
+    told = [moment.kind for moment in timeline(session, row)]
+    assert told == ["submitted", "Send"]
+    with writing(session):
+        store(session, incoming([mail_events(session, row, now).send()]), now)
+    assert [moment.kind for moment in timeline(session, row)] == told
