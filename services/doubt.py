@@ -27,7 +27,7 @@ from domain.doubt import (
 )
 from domain.statuses import EventStatus, Fact, RecipientStatus
 from models import Campaign, DeadLetter, Event, Recipient, TestMail
-from services import ledger
+from services import ledger, older_attempts
 from services.ledger import FactChange
 
 _ROWS = cast(Table, Recipient.__table__)
@@ -316,4 +316,6 @@ def _send_anew(session: Session, rows: Sequence[InDoubt], because: str, now: dat
         and locked[row.id].status == RecipientStatus.IN_DOUBT
         and locked[row.id].attempt_id == row.attempt_id
     ]
-    return ledger.return_to_pending(session, pairs, because, now, was_submitted=True)
+    anew = ledger.return_to_pending(session, pairs, because, now, was_submitted=True)
+    older_attempts.take_back(session, [i for i in anew if locked[i].duplicates], now)
+    return anew

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, delete, select, update
+from sqlalchemy import Row, Table, and_, delete, select, update
 from sqlalchemy.orm import Session
 
 from audience_models import Signup
@@ -23,14 +23,13 @@ from domain.statuses import (
     EVENT_FACTS,
     EventStatus,
     Fact,
-    RecipientStatus,
     SuppressionReason,
     is_accepted,
 )
 from models import Event, PastAttempt, TestMail
 from services import soft_bounces
 from services.event_matching import Belongs, Match
-from services.ledger import FactChange, Transition, apply_changes
+from services.ledger import FactChange, Transition, apply_changes, lock_rows
 from services.suppression import suppress
 
 _EVENTS = cast(Table, Event.__table__)
@@ -67,16 +66,16 @@ def apply_matched(
     session: Session, matched: Sequence[Matched], rows: Mapping[int, Row[Any]], now: datetime
 ) -> None:
     """Apply events that are stored now and were not before; `rows` are locked."""
-    revived = _revived(session, matched)
+    revived = _revived(matched)
+    if revived:
+        put_back(session, revived, now)
+        rows = {**rows, **lock_rows(session, revived)}
+        matched = [_as_of(item, revived, rows) for item in matched]
     changes: list[FactChange] = []
     for event, match in ((item.event, item.match) for item in matched):
-        row, past = match.row, match.past
-        if row is not None and match.belongs is Belongs.ROW:
-            changes.append(fact_change(event, row, match.attempt_id, now))
-        elif row is not None and past is not None and past.attempt_id in revived:
-            back = {"attempt_id": past.attempt_id, "submitted_at": past.submitted_at}
-            changes.append(replace(fact_change(event, row, None, now), exact=back))
-    changes += _duplicates(session, matched, revived, now)
+        if match.row is not None and match.belongs is Belongs.ROW:
+            changes.append(fact_change(event, match.row, match.attempt_id, now))
+    changes += _duplicates(session, matched, now)
     changes += _engagement_changes(session, matched, rows, now)
     suppress_for(session, matched, now)
     _note_test_mails(session, matched)
@@ -109,35 +108,71 @@ def fact_change(
     )
 
 
-def _revived(session: Session, matched: Sequence[Matched]) -> set[str]:
-    """Doubted attempts that were sent after all, while their row still waits for a new one.
+def _revived(matched: Sequence[Matched]) -> dict[int, Row[Any]]:
+    """Doubted attempts that were sent after all, by row, while no newer one of the row is out.
 
-    The row takes the attempt back, so that nobody gets the mail twice.
+    The row takes the attempt back, so that nobody gets the mail twice; one attempt of a row,
+    as another that was sent besides is a second copy.
     """
-    revived = set()
+    revived: dict[int, Row[Any]] = {}
     for item in matched:
         row, past = item.match.row, item.match.past
         if item.match.belongs is not Belongs.PAST or row is None or past is None:
             continue
-        waits = row.status is RecipientStatus.PENDING and row.attempt_id is None
-        if waits and past.facts & Fact.DOUBTED and not past.facts & EVENT_FACTS:
-            revived.add(past.attempt_id)
-    if revived:
-        session.execute(delete(_PAST).where(_PAST.c.attempt_id.in_(revived)))
+        silent = past.facts & Fact.DOUBTED and not past.facts & EVENT_FACTS
+        if silent and not _is_out(row):
+            revived.setdefault(row.id, past)
     return revived
 
 
-def _duplicates(
-    session: Session, matched: Sequence[Matched], revived: set[str], now: datetime
-) -> list[FactChange]:
+def _is_out(row: Row[Any]) -> bool:
+    """Whether the row's newest attempt was, is being or may have been handed to SES.
+
+    Without the mark it was not, and cannot be any more once the row has another attempt's id.
+    """
+    if row.attempt_id is None or row.submitted_at is None:
+        return False
+    return is_accepted(row.facts) or not row.facts & Fact.REFUSED
+
+
+def put_back(
+    session: Session, older: Mapping[int, Row[Any]], now: datetime, *, counted: int = 0
+) -> None:
+    """Make older attempts the newest of their rows again: in doubt, for their events to settle.
+
+    Each had been counted as a duplicate `counted` times. The rows are locked.
+    """
+    changes = [
+        FactChange(
+            row_id, None, Fact.CLAIMED | Fact.DOUBTED, now, increments={"duplicates": -counted},
+            exact={"attempt_id": past.attempt_id, "submitted_at": past.submitted_at},
+        )
+        for row_id, past in older.items()
+    ]  # fmt: skip
+    apply_changes(session, changes, now)
+    for row_id, past in sorted(older.items()):
+        session.execute(delete(_PAST).where(_PAST.c.attempt_id == past.attempt_id))
+        mine = and_(_EVENTS.c.recipient_id == row_id, _EVENTS.c.attempt_id == past.attempt_id)
+        session.execute(update(_EVENTS).where(mine).values(attempt_id=None, verdict=None))
+
+
+def _as_of(item: Matched, revived: Mapping[int, Row[Any]], rows: Mapping[int, Row[Any]]) -> Matched:
+    """The event, matched anew now that its attempt may be its row's newest again."""
+    past, row = item.match.past, item.match.row
+    if past is None or row is None or row.id not in revived:
+        return item
+    if revived[row.id].attempt_id != past.attempt_id:
+        return Matched(item.event, replace(item.match, row=rows[row.id]))
+    return Matched(item.event, Match(Belongs.ROW, rows[row.id], past.attempt_id))
+
+
+def _duplicates(session: Session, matched: Sequence[Matched], now: datetime) -> list[FactChange]:
     """Count an older attempt as a duplicate when its first event proves that it was sent."""
     facts: dict[str, int] = {}
     changes = []
     for item in matched:
         past, row = item.match.past, item.match.row
         if item.match.belongs is not Belongs.PAST or past is None or row is None:
-            continue
-        if past.attempt_id in revived:
             continue
         known = facts.setdefault(past.attempt_id, past.facts)
         if not is_accepted(known):

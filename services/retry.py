@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, case, func, select
+from sqlalchemy import ColumnElement, Table, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from domain.statuses import CampaignStatus, Fact, RecipientStatus
@@ -62,8 +62,8 @@ def failed_classes(session: Session, campaign_id: int) -> list[FailedClass]:
 
 
 def _on_its_way() -> ColumnElement[bool]:
-    condition: ColumnElement[bool] = _ROWS.c.facts.bitwise_and(int(_ON_ITS_WAY)) != 0
-    return condition
+    told: ColumnElement[bool] = _ROWS.c.facts.bitwise_and(int(_ON_ITS_WAY)) != 0
+    return or_(told, _ROWS.c.duplicates > 0)  # a copy of an older attempt came
 
 
 def retry_failed(
