@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from sqlalchemy.orm import Session
 
@@ -32,6 +33,7 @@ class CallPlanner:
         self._start = settings.ses_bulk_calls_per_second
         self._maker = maker
         self._numbers = itertools.count(1)
+        self._has_bucket = False
 
     def undecided(self, campaigns: Sequence[SendingCampaign]) -> list[SendingCampaign]:
         """Campaigns that should go out in bulk, if they can."""
@@ -54,6 +56,7 @@ class CallPlanner:
         if not any(self.goes_in_bulk(campaign) for campaign in campaigns):
             return None
         bucket = rate_limiter.read(session, rate_limiter.BULK)
+        self._has_bucket = bucket is not None
         if bucket is None:
             return 1
         return bulk_pacing.calls_in_reach(bucket.next_slot, bucket.now, bucket.pace.rate)
@@ -74,7 +77,8 @@ class CallPlanner:
         groups = [group for group in groups if len(group) > 1][:most]
         if not groups:
             return [], None
-        rate_limiter.ensure_bucket(session, rate_limiter.BULK, self._start)
+        if not self._has_bucket:
+            rate_limiter.ensure_bucket(session, rate_limiter.BULK, self._start)
         slots = rate_limiter.draw(session, len(groups), name=rate_limiter.BULK)
         return (groups, slots) if slots else ([], None)
 
@@ -96,5 +100,5 @@ class CallPlanner:
             call = next(self._numbers)
             due = max(clock.local(slot), *(by_row[row.id].due for row in group))
             for row in group:
-                by_row[row.id] = replace(by_row[row.id], due=due, call=call)
-        return sorted(by_row.values(), key=lambda work: (work.due, work.call))
+                by_row[row.id] = by_row[row.id]._replace(due=due, call=call)
+        return sorted(by_row.values(), key=attrgetter("due", "call"))

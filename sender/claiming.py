@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -272,7 +272,7 @@ class Claimer:
         submit_until = last_submission(before, self._settings.claim_lease_seconds)
         due = [self._clock.local(slot) for slot in slots.draw.slots()]
         rate = 1.0 / slots.draw.spacing
-        again = [replace(work, due=at) for work, at in zip(missed, due, strict=False)]
+        again = [work._replace(due=at) for work, at in zip(missed, due, strict=False)]
         new = [
             Work(row, at, submit_until, before, rate)
             for row, at in zip(rows, due[len(again) :], strict=True)

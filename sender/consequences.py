@@ -37,7 +37,8 @@ class Consequences:
     def apply(self, session: Session, reports: Sequence[Report], now: datetime) -> None:
         """Change campaigns as the answers demand; part of the flush that writes them."""
         for report in reports:
-            self._one(session, report, now)
+            if report.result.outcome is not Outcome.ACCEPTED or self._not_verified:
+                self._one(session, report, now)
         self._keep_times(session, reports)
         if self._trouble.note(reports, boottime()):
             self._hold(session, now)
@@ -58,14 +59,17 @@ class Consequences:
             self._not_verified.pop(campaign_id, None)
 
     def _keep_times(self, session: Session, reports: Sequence[Report]) -> None:
+        accepted: dict[int, list[datetime]] = defaultdict(list)
         for report in reports:
             if report.result.outcome is Outcome.ACCEPTED:
-                first, last = self._times.get(report.row.campaign_id, (report.at, report.at))
-                self._times[report.row.campaign_id] = min(first, report.at), max(last, report.at)
+                accepted[report.row.campaign_id].append(report.at)
+        for campaign_id, times in accepted.items():
+            times.extend(self._times.get(campaign_id, ()))
+            self._times[campaign_id] = min(times), max(times)
         now = boottime()
         due = {
-            campaign_id: times
-            for campaign_id, times in self._times.items()
+            campaign_id: kept
+            for campaign_id, kept in self._times.items()
             if now - self._times_written_at.get(campaign_id, 0.0) >= _FRESH_SECONDS
         }
         lifecycle.mark_first_and_last(session, due)

@@ -39,6 +39,8 @@ FLUSH_SECONDS = 0.1
 #: How the calls went is told to the shared bucket this often, throttles at once (seconds).
 _TELL_SECONDS = 0.5
 _SCHEMA_SECONDS = 5.0
+#: Codes that say nothing of how fast SES takes mails.
+_NOT_AT_SES = OWN_CODES | {BULK_THROTTLED}
 #: A stopping process waits this long for calls in flight (seconds; a call takes at most 10).
 DRAIN_SECONDS = 12.0
 
@@ -144,7 +146,7 @@ class SendEngine:
             raise
         self._unwritten = []
         self._in_hand -= len(reports)
-        self._told(reports)
+        self._told(*_answers(reports))
         fit = [work for work in works if work.misses or work.row.id in marked]
         self._in_hand -= len(works) - len(fit)
         self._pool.put(fit)
@@ -185,21 +187,21 @@ class SendEngine:
             rate_limiter.report_bulk_calls(session, len(told), sum(told))
 
     def _tell_bucket(self, session: Session, reports: Sequence[Report]) -> None:
-        calls = self._calls + _at_ses(reports)
-        throttles = sum(_says_too_fast(r) for r in reports)
+        calls, throttles = _answers(reports)
+        calls += self._calls
         if throttles or (calls and boottime() - self._told_at >= _TELL_SECONDS):
             rate_limiter.report_calls(session, calls, throttles)
-        unsent = sum(r.result.outcome in GIVE_BACK for r in reports)
+        others = [r.result.outcome for r in reports if r.result.outcome is not Outcome.ACCEPTED]
+        unsent = sum(outcome in GIVE_BACK for outcome in others)
         if unsent:
             rate_limiter.give_back(session, unsent)
-        if any(r.result.outcome is Outcome.QUOTA for r in reports):
+        if Outcome.QUOTA in others:
             rate_limiter.block_quota(session, 60.0)
 
-    def _told(self, reports: Sequence[Report]) -> None:
+    def _told(self, calls: int, throttles: int) -> None:
         """After the commit: what the bucket has been told need not be told again."""
-        throttled = any(_says_too_fast(r) for r in reports)
-        self._calls += _at_ses(reports)
-        if throttled or boottime() - self._told_at >= _TELL_SECONDS:
+        self._calls += calls
+        if throttles or boottime() - self._told_at >= _TELL_SECONDS:
             self._calls = 0
             self._told_at = boottime()
 
@@ -225,17 +227,17 @@ class SendEngine:
             logger.warning("stopped with %s mails unrecorded: they will be in doubt", self._in_hand)
 
 
-def _at_ses(reports: Sequence[Report]) -> int:
-    """How many of these SES has answered or may have seen."""
-    return sum(
-        r.result.outcome is not Outcome.NOT_SUBMITTED
-        and r.result.code not in OWN_CODES
-        and r.result.code != BULK_THROTTLED
-        for r in reports
-    )
+def _answers(reports: Sequence[Report]) -> tuple[int, int]:
+    """How many of these SES has answered or may have seen, and how many it found too fast.
 
-
-def _says_too_fast(report: Report) -> bool:
-    """Whether SES found the rate of mails too high; too many bulk calls are another bucket's."""
-    result = report.result
-    return result.outcome is Outcome.THROTTLED and result.code != BULK_THROTTLED
+    That there were too many bulk calls is another bucket's concern.
+    """
+    calls = throttles = 0
+    for report in reports:
+        outcome, code = report.result.outcome, report.result.code
+        if outcome is Outcome.ACCEPTED:
+            calls += 1
+        elif outcome is not Outcome.NOT_SUBMITTED and code not in _NOT_AT_SES:
+            calls += 1
+            throttles += outcome is Outcome.THROTTLED
+    return calls, throttles

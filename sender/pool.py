@@ -11,11 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aws.ses_calls import TIMEOUT_SECONDS
 from domain import bulk_pacing, pacing
@@ -39,8 +38,7 @@ MOST_THREADS = 256
 _USUAL_SECONDS = 0.15
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """A claimed row with its slot. Times are of the clock `boottime`."""
 
     row: ClaimedRow
@@ -236,7 +234,7 @@ class SenderPool:
 
     def _miss(self, works: list[Work]) -> None:
         """These need other slots; then they go out singly."""
-        self.missed.extend(replace(work, misses=work.misses + 1, call=0) for work in works)
+        self.missed.extend(work._replace(misses=work.misses + 1, call=0) for work in works)
 
     def _is_fit(self, work: Work, now: float) -> bool:
         """The fence against suspend, the age of the row's check, and stopping."""
