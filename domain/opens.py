@@ -6,10 +6,12 @@ every link. The verdict depends on the set alone, so that no order of arrival ch
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import itemgetter
 
 #: SES sends exactly this for mails that Apple's Mail Privacy Protection loads ahead.
 _APPLE_PROXY_AGENT = "Mozilla/5.0"
@@ -68,7 +70,8 @@ def evidence_of(is_bot_event: str, user_agent: str) -> Evidence:
 def tally(engagements: Sequence[Engagement], delivered_at: datetime | None) -> EngagementTally:
     """Count people and machines apart. Pure: any order of `engagements` gives the same."""
     clicks = [e for e in engagements if e.link is not None]
-    machine = {id(e) for e in engagements if _by_machine(e, clicks, delivered_at)}
+    at_once = _every_link_at_once(clicks)
+    machine = {id(e) for e in engagements if _by_machine(e, id(e) in at_once, delivered_at)}
 
     def count(of: Sequence[Engagement], by_machine: bool) -> Tally:
         times = [e.at for e in of if (id(e) in machine) is by_machine]
@@ -80,21 +83,34 @@ def tally(engagements: Sequence[Engagement], delivered_at: datetime | None) -> E
     )
 
 
-def _by_machine(
-    engagement: Engagement, clicks: Sequence[Engagement], delivered_at: datetime | None
-) -> bool:
+def _by_machine(engagement: Engagement, at_once: bool, delivered_at: datetime | None) -> bool:
     if engagement.evidence is not Evidence.UNSAID:
         return engagement.evidence is Evidence.MACHINE
     if delivered_at and (engagement.at - delivered_at).total_seconds() < _TOO_SOON:
         return True
-    return engagement.link is not None and _every_link_at_once(engagement, clicks)
+    return at_once
 
 
-def _every_link_at_once(click: Engagement, clicks: Sequence[Engagement]) -> bool:
-    near = {
-        other.link
-        for other in clicks
-        if other.evidence is Evidence.UNSAID
-        and abs((other.at - click.at).total_seconds()) <= _AT_ONCE
-    }
-    return len(near) >= _MANY_LINKS
+def _every_link_at_once(clicks: Sequence[Engagement]) -> set[int]:
+    """Clicks (their `id`) with many different links within moments before or after.
+
+    A window slides over them: a link that a machine follows ten thousand times costs no more.
+    """
+    unsaid = [(c.at.timestamp(), c) for c in clicks if c.evidence is Evidence.UNSAID]
+    unsaid.sort(key=itemgetter(0))
+    near: Counter[str | None] = Counter()
+    first = after = 0
+    found = set()
+    for at, click in unsaid:
+        while after < len(unsaid) and unsaid[after][0] - at <= _AT_ONCE:
+            near[unsaid[after][1].link] += 1
+            after += 1
+        while at - unsaid[first][0] > _AT_ONCE:
+            link = unsaid[first][1].link
+            near[link] -= 1
+            if not near[link]:
+                del near[link]
+            first += 1
+        if len(near) >= _MANY_LINKS:
+            found.add(id(click))
+    return found

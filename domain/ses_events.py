@@ -19,6 +19,7 @@ from typing import Any
 
 from domain import event_words
 from domain.addresses import address_key
+from domain.bounces import bounce_effect
 from domain.opens import evidence_of
 from domain.ses_json import object_in, objects_in, text_in, texts_in, time_in
 from domain.ses_tags import OurTags, our_tags
@@ -51,23 +52,11 @@ CRITICAL_KINDS = frozenset(
     }
 )
 
-#: Bounce sub-types that say that SES did not even try; no new bounce.
-PREVENTED_SUB_TYPES = frozenset(
-    {
-        "OnAccountSuppressionList",
-        "OnTenantSuppressionList",
-        "EmailValidationSuppressed",
-        "UnsubscribedRecipient",
-    }
-)
-
-#: Soft bounces that speak about the mailbox, and so count towards giving up on it.
-_ABOUT_THE_MAILBOX = frozenset({"Transient/General", "Undetermined/Undetermined"})
-_ABOUT_THE_MAILBOX_TOO = frozenset({"MailboxFull", "CustomTimeoutExceeded"})
-
 #: Feedback types that are no complaint: one takes a report back, one speaks about DKIM.
 _NO_COMPLAINT = frozenset({"not-spam", "auth-failure"})
 
+#: SES takes no more recipients in one call, so no event can name more (SES quotas).
+MOST_RECIPIENTS = 50
 SET_UP_TEXT = "Successfully validated SNS topic for Amazon SES event publishing."
 _SET_UP_TYPE = "AmazonSnsSubscriptionSucceeded"
 _INBOUND_TYPE = "Received"
@@ -169,18 +158,19 @@ def parse_event(payload: Any) -> list[SesEvent] | Unrecognised:
         )
     kind = _KINDS.get(spelled.replace(" ", "").lower())
     reader = _READERS[kind] if kind else _read_unknown
-    drafts = reader(payload, mail)
+    try:
+        drafts = reader(payload, mail)
+    except RecursionError:
+        return Unrecognised(NotAnEvent.BROKEN, f"The {spelled[:30]} event is nested too deeply.")
     if not drafts:
         return Unrecognised(NotAnEvent.BROKEN, f"The {spelled[:30]} event names no recipient.")
+    if len(drafts) > MOST_RECIPIENTS:
+        return Unrecognised(
+            NotAnEvent.BROKEN,
+            f"The {spelled[:30]} event names {len(drafts):,} recipients, and no mail of SES has "
+            f"more than {MOST_RECIPIENTS}.",
+        )
     return [_finish(kind or spelled[:30], message_id[:100], mail, draft) for draft in drafts]
-
-
-def counts_towards_giving_up(code: str | None) -> bool:
-    """Whether a soft bounce ("Transient/MailboxFull") speaks about the mailbox, not the mail.
-
-    Size, content and attachment say nothing about the person; they never count.
-    """
-    return code in _ABOUT_THE_MAILBOX or (code or "").partition("/")[2] in _ABOUT_THE_MAILBOX_TOO
 
 
 def bare_address(text: str) -> str:
@@ -253,22 +243,10 @@ def _read_bounce(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
             "sub_kind": code,
             "reason_code": code,
             "reason": words,
-            **_bounce_effect(kind, sub),
+            **bounce_effect(kind, sub),
         }
         drafts.append(_Draft(bare_address(text_in(person, "emailAddress")), stamp, at, extra))
     return drafts
-
-
-def _bounce_effect(kind: str, sub: str) -> dict[str, Any]:
-    """The fact and the consequences of a bounce, by its sub-type first: some lack a known type."""
-    if sub in PREVENTED_SUB_TYPES:
-        unsubscribed = sub == "UnsubscribedRecipient"
-        why = SuppressionReason.UNSUBSCRIBED if unsubscribed else SuppressionReason.ACCOUNT_LIST
-        return {"fact": Fact.PREVENTED, "suppress": why}
-    if kind == "Permanent" and sub != "CustomTimeoutExceeded":
-        return {"fact": Fact.BOUNCED, "suppress": SuppressionReason.BOUNCED}
-    may_be_reply = kind == "Undetermined" or (kind == "Transient" and sub == "General")
-    return {"fact": Fact.MAYBE_AUTO_REPLY if may_be_reply else Fact.SOFT_BOUNCED}
 
 
 def _read_complaint(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:

@@ -49,6 +49,9 @@ class SnsType(StrEnum):
     UNSUBSCRIBE_CONFIRMATION = "UnsubscribeConfirmation"
 
 
+_TYPES = {kind.value: kind for kind in SnsType}
+
+
 class Refusal(StrEnum):
     """Why a message is not believed; the value goes to the log and the page."""
 
@@ -136,10 +139,10 @@ def envelope_of(fields: Any) -> SnsMessage:
     """The envelope in parsed JSON; raises NotSns."""
     if not isinstance(fields, dict):
         raise NotSns("The body is no JSON object.")
-    try:
-        kind = SnsType(str(fields.get("Type")))
-    except ValueError:
-        raise NotSns("The body has no Type that SNS uses.") from None
+    spelled = fields.get("Type")
+    kind = _TYPES.get(spelled) if isinstance(spelled, str) else None
+    if kind is None:
+        raise NotSns("The body has no Type that SNS uses.")
     names = _SIGNED_FIELDS if kind is SnsType.NOTIFICATION else _SIGNED_FIELDS + _TOKEN_FIELDS
     values: dict[str, str] = {}
     for name in names:

@@ -30,6 +30,8 @@ _FETCHES_PER_SECOND = 1 / 5
 _MOST_TRUSTED = 64
 _MOST_OTHERS = 256
 _MOST_WAITING = 1000
+#: SNS asks again every 20 s for what is still wanted; a name nobody asks for any more was made up.
+_WANTED_SECONDS = 45.0
 
 
 class Problem(StrEnum):
@@ -75,7 +77,7 @@ class CertificateStore:
         self._lock = threading.Lock()
         self._trusted: OrderedDict[str, SigningCertificate] = OrderedDict()
         self._others: OrderedDict[str, _Known] = OrderedDict()
-        self._waiting: dict[str, dict[str, None]] = {}
+        self._waiting: dict[str, dict[str, float]] = {}  # by region: asked for last
         self._slots: dict[str, TokenBucket] = {}
         self._fetching: set[str] = set()
 
@@ -145,14 +147,17 @@ class CertificateStore:
         At random, because a flood of made-up names must not keep the true one waiting.
         """
         with self._lock:
-            waiting = self._waiting.setdefault(region, {})
+            now = self._clock()
+            before = self._waiting.get(region, {})
+            waiting = {one: at for one, at in before.items() if now - at < _WANTED_SECONDS}
+            self._waiting[region] = waiting
             if len(waiting) >= _MOST_WAITING:
                 del waiting[self._choose(list(waiting))]
-            waiting[url] = None
+            waiting[url] = now
             slots = self._slots.setdefault(
                 region, TokenBucket(_FETCHES_PER_SECOND, _FETCHES_AT_ONCE)
             )
-            if len(self._fetching) >= _FETCHES_AT_ONCE or not slots.take(self._clock()):
+            if len(self._fetching) >= _FETCHES_AT_ONCE or not slots.take(now):
                 return None
             chosen = self._choose(list(waiting))
             del waiting[chosen]

@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from config import SendEvents, Settings
 from database import writing
-from doors.intake import utc_now
+from doors.intake import TROUBLE, utc_now
 from services.delivery_events import apply_stored
 from services.event_backlog import (
     bury,
@@ -62,8 +61,8 @@ class EventApplier:
                     self.tidy(stop)
                     tidy_at = now + _TIDY_EVERY_SECONDS
                 stop.wait(0.0 if applied else _IDLE_SECONDS)
-            except SQLAlchemyError as error:
-                logger.warning("applying events waits for the database: %s", error.args[0])
+            except TROUBLE as error:
+                logger.warning("applying events waits for the database: %s", type(error).__name__)
                 stop.wait(_AFTER_TROUBLE_SECONDS)
             except Exception:
                 logger.exception("applying events failed; it is tried again")
@@ -116,7 +115,7 @@ class EventApplier:
         try:
             with self._sessions() as session, writing(session):
                 apply_stored(session, keys, self._clock())
-        except SQLAlchemyError:
+        except TROUBLE:
             raise
         except Exception:
             logger.exception("a batch of stored events failed, trying them one by one")
@@ -127,7 +126,7 @@ class EventApplier:
         try:
             with self._sessions() as session, writing(session):
                 apply_stored(session, [key], self._clock())
-        except SQLAlchemyError:
+        except TROUBLE:
             raise
         except Exception as error:
             logger.exception("event %s cannot be applied", key.hex())

@@ -13,15 +13,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, sessionmaker
 
 from database import writing
+from domain.event_raw import unpack
+from services.dead_letters import keep_dead_letter
 from services.delivery_events import Incoming, store, store_dead
 
 logger = logging.getLogger(__name__)
 #: Messages in one transaction: enough to make the commit cheap, few enough to stay short.
 MOST_AT_ONCE = 200
+#: What says that the database cannot take anything at present; any other error is the message's
+#: own fault, and trying it again would hold up all that come with it.
+TROUBLE = (OperationalError, InterfaceError, InternalError, NoConnection, OSError)
 
 
 def utc_now() -> datetime:
@@ -37,7 +43,8 @@ class _Ticket:
     def __init__(self, messages: Sequence[Incoming]) -> None:
         self.messages = messages
         self.done = False
-        self.error: Exception | None = None
+        # Nobody is answered as if all were well unless the commit has said so.
+        self.error: Exception | None = RuntimeError("the messages were not committed")
         self.turn = threading.Lock()
         self.turn.acquire()
 
@@ -104,13 +111,15 @@ class Intake:
     def _commit(self, batch: list[_Ticket]) -> None:
         try:
             self._store_together([m for ticket in batch for m in ticket.messages])
-        except (OperationalError, InterfaceError) as error:
+            for ticket in batch:
+                ticket.error = None
+        except TROUBLE as error:
             for ticket in batch:
                 ticket.error = error
         except Exception:
             logger.exception("a batch of events failed, trying them one by one")
             for ticket in batch:
-                self._store_singly(ticket)
+                ticket.error = self._store_singly(ticket.messages)
         finally:
             for ticket in batch:
                 ticket.done = True
@@ -126,21 +135,35 @@ class Intake:
         with self._sessions() as session, writing(session):
             store(session, messages, self._clock())
 
-    def _store_singly(self, ticket: _Ticket) -> None:
+    def _store_singly(self, messages: Sequence[Incoming]) -> Exception | None:
         """Find the message that fails and keep it as dead, so that the others go on."""
-        for message in ticket.messages:
+        problem: Exception | None = None
+        for message in messages:
             try:
                 self._store([message])
-            except (OperationalError, InterfaceError) as error:
-                ticket.error = error
+            except TROUBLE as error:
+                problem = error
             except Exception as error:
                 logger.exception("an event cannot be applied")
-                self._keep_dead(ticket, message, f"{type(error).__name__}: {error}"[:500])
+                reason = f"{type(error).__name__}: {error}"[:500]
+                problem = self._keep_dead(message, reason) or problem
+        return problem
 
-    def _keep_dead(self, ticket: _Ticket, message: Incoming, reason: str) -> None:
+    def _keep_dead(self, message: Incoming, reason: str) -> Exception | None:
+        """Keep it as a dead event, or where not even that works, as the text it came as."""
         try:
             with self._sessions() as session, writing(session):
                 store_dead(session, message, reason, self._clock())
+            return None
+        except TROUBLE as error:
+            return error
+        except Exception:
+            logger.exception("an event cannot be kept as one either")
+        try:
+            with self._sessions() as session, writing(session):
+                text = unpack(message.raw)
+                keep_dead_letter(session, message.door, text, reason, self._clock())
+            return None
         except Exception as error:
-            logger.exception("an event cannot be kept either")
-            ticket.error = error
+            logger.exception("a message cannot be kept at all")
+            return error

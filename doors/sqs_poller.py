@@ -145,7 +145,8 @@ class SqsPoller:
             total += received
             if not received:
                 break
-        left = read_queue(self._sqs, dead_url).visible or 0
+        facts = read_queue(self._sqs, dead_url)
+        left = (facts.visible or 0) + (facts.in_flight or 0)  # those just received are hidden
         self._notice_if(
             DEAD_LETTERS_NOTICE,
             "warn",
@@ -245,9 +246,9 @@ class SqsPoller:
         owner = self._owner
         if owner is None or not received:
             return 0
-        topics = self._settings.sns_topic_arn
-        messages = [read_message(one, topics, owner.install) for one in received]
-        ours = [message for message in messages if self._is_ours(message, owner)]
+        messages = [self._read(one, owner) for one in received]
+        from_main = url == self.queue_url
+        ours = [message for message in messages if self._is_ours(message, owner, from_main)]
         events = [
             Incoming.of(m.text, m.events, "sqs", payload=m.payload)
             for m in ours
@@ -260,9 +261,26 @@ class SqsPoller:
             self._delete(ours, url)
         return len(received)
 
-    def _is_ours(self, message: QueueMessage, owner: QueueOwner) -> bool:
-        """Whether a message may be deleted; what may not is noted."""
+    def _read(self, received: Any, owner: QueueOwner) -> QueueMessage:
+        """A message, read; one that cannot be must not hold up those that came with it."""
+        try:
+            return read_message(received, self._settings.sns_topic_arn, owner.install)
+        except Exception as error:
+            logger.exception("a message of the queue cannot be read")
+            sentence = f"It could not be read: {type(error).__name__}: {error}"[:500]
+            return QueueMessage(
+                received["MessageId"], received["ReceiptHandle"], Kind.BROKEN,
+                str(received.get("Body", "")), sentence=sentence,
+            )  # fmt: skip
+
+    def _is_ours(self, message: QueueMessage, owner: QueueOwner, from_main: bool) -> bool:
+        """Whether a message may be deleted; what may not is noted.
+
+        Strangers in the dead-letter queue lie there for days: they say nothing about the queue.
+        """
         if message.kind is Kind.FOREIGN:
+            if not from_main:
+                return False
             self._strangers.saw(message.message_id)
             if self._strangers.paused_because:
                 self._notice_if(STRANGERS_NOTICE, "warn", self._strangers.paused_because)

@@ -106,7 +106,7 @@ class Webhook:
             return self._refuse(refusal, message)
         try:
             return self._believe(message)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             logger.warning("a notification could not be stored: %s", type(error).__name__)
             return Answer(503, "Try again.")
 

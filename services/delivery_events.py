@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -45,7 +46,6 @@ _INSERT_POSTGRESQL = (
     .on_conflict_do_nothing()
     .returning(_EVENTS.c.key)
 )
-
 #: Literally "parked", for the small index of such events.
 _PARKED_SQLITE = text(
     "SELECT key FROM events WHERE status = 'parked'"
@@ -54,6 +54,7 @@ _PARKED_SQLITE = text(
 _PARKED_POSTGRESQL = text(
     "SELECT key FROM events WHERE status = 'parked' AND message_id = ANY(CAST(:ids AS text[]))"
 )
+
 _VERDICTS = {
     Belongs.PAST: "An older attempt of this recipient.",
     Belongs.TEST: "A test mail.",
@@ -92,7 +93,8 @@ class Incoming:
         `payload` is the JSON in the text, if the caller has read it already.
         """
         if all(event.kind in _ORDINARY_KINDS for event in events):
-            text = without_repeats(payload or load_text(text))
+            with suppress(RecursionError):  # nested too deeply to be written: kept as it came
+                text = without_repeats(payload or load_text(text))
         return cls(pack(text), tuple(events), door, at_once)
 
 

@@ -37,6 +37,8 @@ _PAST = cast(Table, PastAttempt.__table__)
 _SOFT = Fact.SOFT_BOUNCED | Fact.MAYBE_AUTO_REPLY
 #: Addresses of SES's mailbox simulator bounce by purpose; they are never suppressed.
 _SIMULATOR_DOMAIN = "@simulator.amazonses.com"
+#: Nothing longer can be written to (RFC 5321), and no column holds it.
+_LONGEST_ADDRESS = 320
 #: Which word a test mail shows: the highest that any of its events brought.
 _TEST_WORDS = (
     "sent", "delayed", "delivered", "opened", "clicked", "failed", "bounced", "rejected",
@@ -279,6 +281,8 @@ def suppress_for(session: Session, matched: Sequence[Matched], now: datetime) ->
         row = item.match.row
         address = row.address if row is not None else address_key(item.event.address or "")
         if "@" not in address or address.endswith(_SIMULATOR_DOMAIN):
+            continue
+        if len(address) > _LONGEST_ADDRESS:
             continue
         rank = _STRENGTH.index(reason)
         if address not in wanted or rank < wanted[address][0]:

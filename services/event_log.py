@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, true
+from sqlalchemy.orm import Session, defer
 
 from domain.addresses import address_key
 from domain.event_raw import unpack
@@ -23,6 +23,8 @@ from services.delivery_events import event_of
 from services.event_backlog import WAITING
 
 PAGE_SIZE = 50
+#: Characters of a message that its list shows; one may have a million.
+LETTER_SHOWN = 4000
 #: Beyond this the number of a day's events is said as "more than".
 _COUNT_UP_TO = 100_000
 _SEARCHED_ROWS = 500
@@ -136,13 +138,16 @@ def figures(session: Session, now: datetime) -> Figures:
 
 def dead_events(session: Session, limit: int = 200) -> list[Event]:
     """Events whose application raised an error, newest first."""
-    query = select(Event).where(WAITING, Event.status == EventStatus.DEAD)
+    query = select(Event).where(WAITING, Event.status == EventStatus.DEAD).options(defer(Event.raw))
     return list(session.scalars(query.order_by(Event.received_at.desc()).limit(limit)))
 
 
-def dead_letters(session: Session, limit: int = 200) -> list[DeadLetter]:
-    """Messages that could not be stored as events, newest first."""
-    return list(session.scalars(select(DeadLetter).order_by(DeadLetter.id.desc()).limit(limit)))
+def dead_letters(session: Session, limit: int = 200) -> Sequence[Row[Any]]:
+    """Messages that could not be stored as events, newest first; of each body the beginning."""
+    letter = DeadLetter
+    begin = func.substr(letter.body, 1, LETTER_SHOWN + 1).label("body")
+    query = select(letter.id, letter.door, letter.reason, letter.received_at, letter.tries, begin)
+    return session.execute(query.order_by(letter.id.desc()).limit(limit)).all()
 
 
 def _count(session: Session, status: EventStatus) -> int:

@@ -14,7 +14,7 @@ from typing import cast
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
-from domain.ses_events import counts_towards_giving_up
+from domain.bounces import counts_towards_giving_up
 from domain.statuses import RecipientStatus, SuppressionReason
 from models import Campaign, Recipient, SoftBounceStreak
 from services.suppression import suppress, withdraw

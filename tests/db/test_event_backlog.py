@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import DataError
 
 from database import writing
 from domain.statuses import EventStatus, RecipientStatus
@@ -108,6 +109,22 @@ def test_one_event_that_fails_becomes_dead_and_the_others_go_on(
     assert session.scalars(select(Event.verdict).where(Event.kind == "Teleported")).one() == (
         "KeyError: 'moon'"
     )
+
+
+def test_an_event_that_the_database_refuses_does_not_hold_up_the_others(
+    session, row, mail, take, applier, monkeypatch
+):
+    take(mail.send(), mail.bounce(), at_once=False)
+
+    def refuse(*arguments):
+        raise DataError("INSERT", {}, Exception("value too long"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(event_effects, "suppress", refuse)
+        applier.apply_waiting()
+    session.rollback()
+    found = dict(session.execute(select(Event.kind, Event.status)).all())
+    assert found == {"Send": EventStatus.APPLIED, "Bounce": EventStatus.DEAD}
 
 
 def test_a_parked_event_is_matched_again_when_its_row_has_the_id(session, row, take, applier, now):

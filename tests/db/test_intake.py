@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
 import pytest
 from sqlalchemy import event as sa_event
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from database import writing
 from domain.statuses import EventStatus, RecipientStatus
 from doors import intake as intake_module
 from doors.intake import Intake
-from models import Event, Recipient
+from models import DeadLetter, Event, Recipient
 from services import delivery_events
+from services.dead_letters import try_again
 from services.ledger import read_counters
 from services.recount import recount
 from tests.factories import add_campaign, add_sending
@@ -116,3 +119,56 @@ def test_trouble_of_the_database_reaches_every_caller(engine, session, rows, int
     intake.take(batch)
     session.rollback()
     assert session.get(Recipient, rows[0].id).status is RecipientStatus.DELIVERED
+
+
+def test_a_message_that_no_event_row_can_hold_is_kept_as_a_letter(
+    session, rows, intake, now, monkeypatch
+):
+    bad, good = [mail_events(session, row, now).delivery() for row in rows[:2]]
+    session.rollback()
+    poison = incoming([bad])[0].events[0].key
+    real = delivery_events._insert
+
+    def insert(session, values):
+        if any(row["key"] == poison for row in values):
+            raise DataError("INSERT", {}, Exception("out of range"))
+        return real(session, values)
+
+    monkeypatch.setattr(delivery_events, "_insert", insert)
+    intake.take(incoming([bad, good]))
+    session.rollback()
+    letter = session.scalars(select(DeadLetter)).one()
+    assert json.loads(letter.body)["mail"]["messageId"] == json.loads(bad)["mail"]["messageId"]
+    assert "out of range" in letter.reason
+    assert session.scalars(select(Event.status)).all() == [EventStatus.APPLIED]
+    monkeypatch.undo()
+    with writing(session):
+        assert try_again(session, letter.id, now) is None
+    assert session.get(Recipient, rows[0].id).status is RecipientStatus.DELIVERED
+
+
+def test_no_free_connection_is_trouble_and_makes_no_event_dead(session, rows, intake, now):
+    batch = incoming([mail_events(session, rows[0], now).delivery()])
+    session.rollback()
+    sessions = intake._sessions
+
+    def none_free():
+        raise NoConnection("QueuePool limit reached")
+
+    intake._sessions = none_free
+    with pytest.raises(NoConnection):
+        intake.take(batch)
+    intake._sessions = sessions
+    assert session.scalars(select(Event)).all() == []
+
+
+def test_whoever_was_not_committed_is_never_told_so(session, rows, intake, now, monkeypatch):
+    batch = incoming([mail_events(session, rows[0], now).delivery()])
+    session.rollback()
+
+    def end(*arguments):
+        raise SystemExit  # as when the process is told to end meanwhile
+
+    monkeypatch.setattr(intake, "_store", end)
+    with pytest.raises((RuntimeError, SystemExit)):
+        intake.take(batch)

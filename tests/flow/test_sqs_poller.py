@@ -16,7 +16,10 @@ from sqlalchemy.exc import OperationalError
 from aws.clients import AwsClients
 from database import writing
 from domain.statuses import EventStatus, RecipientStatus
-from models import DeadLetter, Event, Notice, Recipient
+from doors import sqs_poller
+from doors.queue_messages import read_message
+from models import DeadLetter, Event, Notice, Recipient, Suppression
+from services.event_log import log_page
 from services.installation import installation_id
 from services.ledger import read_counters
 from services.recount import recount
@@ -53,6 +56,18 @@ def put(clients, settings):
         clients.sqs.send_message(QueueUrl=settings.sqs_queue_url, MessageBody=body)
 
     return put
+
+
+@pytest.fixture
+def dead_letter_queue(clients, settings):
+    """The address of the queue where messages go that were received too often."""
+    dead = clients.sqs.create_queue(QueueName="bes-dead")["QueueUrl"]
+    names = clients.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
+    policy = {"deadLetterTargetArn": names["Attributes"]["QueueArn"], "maxReceiveCount": "5"}
+    clients.sqs.set_queue_attributes(
+        QueueUrl=settings.sqs_queue_url, Attributes={"RedrivePolicy": json.dumps(policy)}
+    )
+    return dead
 
 
 def depth(clients, settings, url=None):
@@ -188,6 +203,71 @@ def test_a_broken_event_goes_to_the_dead_letter_list(session, poller, clients, s
     assert depth(clients, settings) == (0, 0)
 
 
+def test_a_message_that_cannot_be_read_holds_up_nobody(
+    session, rows, poller, clients, settings, put, now, monkeypatch
+):
+    """Whatever the cause, also one that nobody foresaw."""
+
+    def read(received, topics, install):
+        if "poison" in received["Body"]:
+            raise ZeroDivisionError("poison")
+        return read_message(received, topics, install)
+
+    monkeypatch.setattr(sqs_poller, "read_message", read)
+    put("poison")
+    for row in rows[:5]:
+        put(mail_events(session, row, now).delivery())
+    drain(poller)
+    assert statuses(session).count("delivered") == 5
+    assert depth(clients, settings) == (0, 0)
+    assert "ZeroDivisionError" in session.scalars(select(DeadLetter.reason)).one()
+
+
+def test_hostile_messages_leave_the_queue_and_hold_up_nobody(
+    session, rows, poller, clients, settings, put, now
+):
+    good = mail_events(session, rows[0], now).delivery()
+    own = mail_events(session, rows[1], now)
+    tags = own.tags | {"bes_campaign": ["123456789012345678"], "bes_attempt": ["z" * 32]}
+    people = [{"emailAddress": f"p{n}@example.com"} for n in range(5000)]
+    put(own.event("Delivery", {"timestamp": "9999-12-31T23:59:59.999999Z"}))
+    put(own.event("Bounce", {"bounceType": "Permanent", "bouncedRecipients": people}))
+    put(own.event("Send", tags=tags))  # no such campaign fits into the column
+    put(own.event("Teleported", {"text": "\ud800\x00" * 1000}))
+    put(own.event("Open", {"userAgent": "x" * 200_000, "timestamp": "now"}))
+    put(
+        own.event(
+            "Bounce",
+            {
+                "bounceType": "Permanent",
+                "bouncedRecipients": [{"emailAddress": "a" * 5000 + "@b.c"}],
+            },
+            tags={},
+            messageId="unknown",
+        )
+    )
+    put(good)
+    drain(poller)
+    assert depth(clients, settings) == (0, 0)
+    assert statuses(session)[0] == "delivered"
+    assert "5,000 recipients" in " ".join(session.scalars(select(DeadLetter.reason)))
+    assert session.scalars(select(Suppression)).all() == []
+    assert log_page(session).entries  # all that is stored can be shown
+
+
+def test_old_strangers_in_the_dead_letter_queue_do_not_pause_the_poller(
+    session, rows, poller, clients, settings, put, now, dead_letter_queue
+):
+    for number in range(25):
+        clients.sqs.send_message(QueueUrl=dead_letter_queue, MessageBody=f"not ours {number}")
+    poller.poll_dead_letters()
+    assert poller.stopped_because is None
+    assert "25 messages" in notices(session)["queue-dead-letters"]
+    put(mail_events(session, rows[0], now).delivery())
+    drain(poller)
+    assert statuses(session)[0] == "delivered"
+
+
 def test_twenty_messages_of_other_programs_pause_the_poller(
     sessions, settings, clients, session, put
 ):
@@ -244,13 +324,10 @@ def test_without_the_right_to_read_tags_a_foreign_event_stays_and_stops_the_poll
     assert "another installation" in notices(session)["queue-other-installation"]
 
 
-def test_the_dead_letter_queue_is_worked_off_too(session, rows, poller, clients, settings, now):
-    dead = clients.sqs.create_queue(QueueName="bes-dead")["QueueUrl"]
-    names = clients.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
-    policy = {"deadLetterTargetArn": names["Attributes"]["QueueArn"], "maxReceiveCount": "5"}
-    clients.sqs.set_queue_attributes(
-        QueueUrl=settings.sqs_queue_url, Attributes={"RedrivePolicy": json.dumps(policy)}
-    )
+def test_the_dead_letter_queue_is_worked_off_too(
+    session, rows, poller, clients, settings, now, dead_letter_queue
+):
+    dead = dead_letter_queue
     text = mail_events(session, rows[0], now).delivery()
     clients.sqs.send_message(QueueUrl=dead, MessageBody=text)
     clients.sqs.send_message(QueueUrl=dead, MessageBody="not ours")

@@ -121,6 +121,19 @@ def test_a_flood_of_names_costs_five_fetches_and_then_one_every_five_seconds(
     assert len(source.asked) == 10
 
 
+def test_a_flood_that_is_over_keeps_no_true_certificate_waiting(
+    signer: Signer, store: CertificateStore, source: Source, clock: Clock
+) -> None:
+    source.final = True
+    for number in range(200):
+        store.find(message(signer, number))
+    store._choose = lambda waiting: waiting[0]  # always the one that waits the longest
+    clock.now += 60
+    wanted = message(signer, 1000)
+    source.known[wanted.certificate_url] = signer.pem
+    assert not isinstance(store.find(wanted), Problem)
+
+
 def test_a_certificate_that_verified_something_survives_a_flood(
     signer: Signer, store: CertificateStore, source: Source, clock: Clock
 ) -> None:

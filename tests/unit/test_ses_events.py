@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.bounces import counts_towards_giving_up
 from domain.event_raw import pack, unpack, without_repeats
 from domain.ses_events import (
     CRITICAL_KINDS,
@@ -18,7 +19,6 @@ from domain.ses_events import (
     NotAnEvent,
     SesEvent,
     Unrecognised,
-    counts_towards_giving_up,
     parse_event,
     parse_text,
 )

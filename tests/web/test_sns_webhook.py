@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import event as sa_event
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.serving import make_server
 
 from aws.clients import AwsClients
@@ -23,6 +23,7 @@ from domain.statuses import EventStatus, RecipientStatus
 from doors.certificates import CertificateStore, FetchFailed
 from doors.webhook import Webhook
 from models import DeadLetter, Event, Notice, Recipient
+from services import delivery_events
 from sns_handler import MAX_BODY_BYTES, webhook_of
 from tests.factories import add_campaign, add_sending
 from tests.ses_messages import TOPIC, MailEvents, mail_events, stamp
@@ -209,6 +210,30 @@ def test_answers_are_plain_text_that_nobody_keeps_or_interprets(client, mail, po
 def test_a_body_that_ends_too_early_is_a_bad_request(client):
     answer = client.post(PATH, input_stream=io.BytesIO(b"half"), content_length=100)
     assert answer.status_code == 400
+
+
+def test_a_message_of_any_depth_is_answered_without_a_word_in_the_log_each(client, caplog):
+    for depth in range(100, 1100, 50):
+        deep = "[" * depth + "]" * depth
+        assert client.post(PATH, data=f'{{"Type": {deep}}}').status_code == 400
+    assert len(caplog.records) <= 1
+
+
+def test_a_signed_message_of_any_depth_is_kept_or_ignored(session, mail, post):
+    for depth in range(300, 1000, 50):
+        text = mail.event("Teleported", {"n": depth})
+        assert post(f'{text[:-1]}, "deep": {"[" * depth}{"]" * depth}}}') == 200
+
+
+def test_an_event_that_cannot_be_stored_is_kept_and_not_asked_for_again(
+    session, mail, post, monkeypatch
+):
+    def refuse(*arguments):
+        raise DataError("INSERT", {}, Exception("out of range"))
+
+    monkeypatch.setattr(delivery_events, "_insert", refuse)
+    assert post(mail.delivery()) == 200
+    assert "out of range" in session.scalars(select(DeadLetter.reason)).one()
 
 
 def test_an_error_of_ours_that_nobody_foresaw_asks_sns_to_try_again(app, client, monkeypatch):
