@@ -236,7 +236,8 @@ class Claimer:
         if said:
             lifecycle.go_on(session, said, _PASSING)
         for campaign in sorted(sending, key=lambda c: c.id):
-            lifecycle.spend_batch(session, campaign, len(found[campaign.id].rows), now)
+            if not lifecycle.spend_batch(session, campaign, len(found[campaign.id].rows), now):
+                raise _NoSlot
             if campaign.cap_per_second is not None:
                 name = _bucket_name(campaign.id)
                 if rate_limiter.draw(session, len(found[campaign.id].rows), name=name) is None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 import rate_limiter
@@ -87,9 +87,13 @@ class SendEngine:
         try:
             turn = self._claim_round()
             self._flush(turn.works)
-        except (DBAPIError, OperationalError) as error:
+        except Exception as error:
             self._failures += 1
-            logger.warning("the database did not answer (%s): %s", self._failures, error.args[0])
+            if isinstance(error, SQLAlchemyError):
+                about = error.args[0] if error.args else type(error).__name__
+                logger.warning("the database did not answer (%s): %s", self._failures, about)
+            else:
+                logger.exception("sending failed (%s); it is tried again", self._failures)
             return min(5.0, 0.2 * 2.0 ** min(self._failures, 5))
         self._failures = 0
         return min(turn.next_in, FLUSH_SECONDS) if self._in_hand else turn.next_in
@@ -220,8 +224,8 @@ class SendEngine:
                 self._pool.reports.append(Report(work.row, result, at))
             try:
                 self._flush([])
-            except DBAPIError as error:
-                logger.warning("the database did not answer while stopping: %s", error.args[0])
+            except Exception as error:
+                logger.warning("results are not written down while stopping: %s", error)
                 time.sleep(0.5)
         if self._in_hand:
             logger.warning("stopped with %s mails unrecorded: they will be in doubt", self._in_hand)

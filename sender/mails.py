@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,13 @@ from domain.outgoing import OutgoingEmail, Sender, Unsendable, campaign_tags, ma
 from domain.rendering import CompiledMail, TemplateProblem, compile_mail, mail_variables
 from domain.unsubscribe_tokens import make_token
 from models import Campaign
+from sender.clocks import boottime
 from services.claims import ClaimedRow
 from services.installation import address_key_secret, installation_id
+
+#: So many compiled campaigns are kept, and all that were asked for so lately (seconds): rows of
+#: theirs may be in hand.
+_KEPT, _IN_USE_SECONDS = 32, 60.0
 
 
 class CannotMake(Exception):
@@ -36,25 +41,31 @@ class CampaignMail:
 
 
 class MailMaker:
-    """Makes the mail of a row; holds compiled campaigns. Safe to share between threads."""
+    """Makes the mail of a row; holds compiled campaigns.
 
-    def __init__(self, settings: Settings, session: Session) -> None:
+    One thread prepares, any number make mails of what is prepared.
+    """
+
+    def __init__(
+        self, settings: Settings, session: Session, clock: Callable[[], float] = boottime
+    ) -> None:
         self._settings = settings
         self._install = installation_id(session)
         self._secret = address_key_secret(session)
         self._mails: dict[int, tuple[int, CampaignMail]] = {}
-        self._lock = threading.Lock()
+        self._asked_at: dict[int, float] = {}
+        self._clock = clock
 
     def prepare(self, session: Session, campaign_id: int, version: int) -> None:
         """Have the campaign compiled before rows of it are made; raises CannotMake."""
         known = self._mails.get(campaign_id)
-        if known is not None and known[0] == version:
-            return
-        made = self._compile(session, campaign_id)
-        with self._lock:
-            self._mails[campaign_id] = (version, made)
-            while len(self._mails) > 32:
-                self._mails.pop(next(iter(self._mails)))
+        if known is None or known[0] != version:
+            self._mails[campaign_id] = (version, self._compile(session, campaign_id))
+        now = self._clock()
+        self._asked_at[campaign_id] = now
+        if len(self._mails) > _KEPT:
+            for other in [c for c, at in self._asked_at.items() if at < now - _IN_USE_SECONDS]:
+                del self._asked_at[other], self._mails[other]
 
     def _compile(self, session: Session, campaign_id: int) -> CampaignMail:
         c = Campaign

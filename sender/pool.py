@@ -100,9 +100,9 @@ class SenderPool:
             return
         calls = [list(call) for _, call in groupby(works, lambda w: (w.call, w.call or w.row.id))]
         needed = works[0].rate * _USUAL_SECONDS * len(calls) / len(works)
-        self._grow(int(needed) + 4 + self._more)
         for call in calls:
             self._queue.put(call)
+        self._grow(int(needed) + 4 + self._more)
 
     def _grow(self, wanted: int) -> None:
         while len(self._threads) < min(wanted, MOST_THREADS):

@@ -16,6 +16,7 @@ from sqlalchemy import Select, Table, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from audience_models import Audience
+from database import epoch_now
 from domain.schedule import is_too_late
 from domain.statuses import CampaignStatus
 from domain.windows import SendWindow, parse_window
@@ -64,7 +65,6 @@ class SendingCampaign:
 
 def sending_campaigns(session: Session, *, with_pending: bool = True) -> list[SendingCampaign]:
     """Campaigns that are sending, by id; only those with pending rows unless told otherwise."""
-    c = _CAMPAIGNS.c
     query = _sending_query(with_pending)
     return [_sending_campaign(row) for row in session.connection().execute(query)]
 
@@ -72,6 +72,7 @@ def sending_campaigns(session: Session, *, with_pending: bool = True) -> list[Se
 @cache
 def _sending_query(with_pending: bool) -> Select[Any]:
     """Made once: making it costs more than running it."""
+    c = _CAMPAIGNS.c
     query: Select[Any] = select(
         c.id, c.content_version, c.send_undeliverable, c.cap_per_second, c.batch_size,
         c.batch_pause_seconds, c.batch_left, c.window_days, c.window_start, c.window_end,
@@ -211,13 +212,17 @@ def wait_for(
 
 
 def go_on(session: Session, campaign_ids: Collection[int], codes: Collection[Wait]) -> None:
-    """Sending campaigns stop saying that they wait for any of `codes`."""
+    """Sending campaigns stop saying that they wait for any of `codes`.
+
+    But for a pause between batches that another sender has begun meanwhile.
+    """
     c = _CAMPAIGNS.c
     session.execute(
         update(_CAMPAIGNS)
         .where(
             and_(c.id.in_(sorted(campaign_ids)), c.status == CampaignStatus.SENDING),
             c.reason_code.in_([code.value for code in codes]),
+            or_(c.reason_code != Wait.BATCH, c.waiting_until <= epoch_now()),
         )
         .values(reason=None, reason_code=None, waiting_until=None)
     )
@@ -255,26 +260,29 @@ def decide_send_api(session: Session, campaign_id: int, api: str, reason: str | 
     )
 
 
-def spend_batch(session: Session, campaign: SendingCampaign, claimed: int, now: datetime) -> None:
-    """Take `claimed` mails from the campaign's batch; an empty one starts its pause."""
+def spend_batch(session: Session, campaign: SendingCampaign, claimed: int, now: datetime) -> bool:
+    """Take `claimed` mails from the campaign's batch; an empty one starts its pause.
+
+    False when other senders have taken them, or it is paused by now: then nothing may be sent.
+    """
     if not campaign.batch_size or not claimed:
-        return
-    left = (campaign.batch_left or campaign.batch_size) - claimed
+        return True
     c = _CAMPAIGNS.c
-    values: dict[str, Any] = {"batch_left": left}
-    if left <= 0:
+    left = func.coalesce(c.batch_left, campaign.batch_size) - claimed
+    goes_on = or_(c.reason_code.is_(None), c.reason_code != Wait.BATCH, c.waiting_until <= now)
+    mine = and_(c.id == campaign.id, c.status == CampaignStatus.SENDING)
+    spent = update(_CAMPAIGNS).where(mine, left >= 0, goes_on).values(batch_left=left)
+    found = session.execute(spent.returning(c.batch_left)).scalar()
+    if found == 0:
         pause = campaign.batch_pause_seconds or 0
-        values = {
+        values: dict[str, Any] = {
             "batch_left": campaign.batch_size,
             "reason_code": Wait.BATCH.value,
             "waiting_until": now + timedelta(seconds=pause),
             "reason": f"Pausing for {pause} seconds between batches of {campaign.batch_size}.",
         }
-    session.execute(
-        update(_CAMPAIGNS)
-        .where(c.id == campaign.id, c.status == CampaignStatus.SENDING)
-        .values(values)
-    )
+        session.execute(update(_CAMPAIGNS).where(mine).values(values))
+    return found is not None
 
 
 def mark_first_and_last(session: Session, sent: dict[int, tuple[datetime, datetime]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -116,6 +116,32 @@ def test_batch_that_is_spent_starts_its_pause(session: Session, now: datetime) -
     assert campaign.waits(now + timedelta(seconds=59))
     assert not campaign.waits(now + timedelta(seconds=61))
     assert campaign_of(session, campaign_id).waiting_until == now + timedelta(seconds=60)
+
+
+def test_senders_that_read_the_same_batch_do_not_exceed_it_together(
+    session: Session, now: datetime
+) -> None:
+    with writing(session):
+        add_campaign(session, 1, batch_size=10, batch_pause_seconds=60)
+        (read,) = lifecycle.sending_campaigns(session)
+        assert lifecycle.spend_batch(session, read, 6, now)
+        assert not lifecycle.spend_batch(session, read, 6, now)
+        assert lifecycle.spend_batch(session, read, 4, now)
+        assert not lifecycle.spend_batch(session, read, 1, now)  # its pause has begun
+        later = now + timedelta(seconds=61)
+        assert lifecycle.spend_batch(session, read, 1, later)
+
+
+def test_going_on_does_not_end_a_pause_between_batches_that_has_just_begun(
+    session: Session,
+) -> None:
+    now = datetime.now(UTC)
+    with writing(session):
+        campaign_id = add_campaign(session, 1, batch_size=1, batch_pause_seconds=600)
+        (read,) = lifecycle.sending_campaigns(session)
+        assert lifecycle.spend_batch(session, read, 1, now)
+        lifecycle.go_on(session, [campaign_id], [Wait.BATCH])
+    assert campaign_of(session, campaign_id).reason_code == Wait.BATCH
 
 
 def counted(session: Session, **figures: int) -> int:

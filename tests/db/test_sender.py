@@ -1,0 +1,85 @@
+"""One sender process over a real database: what it holds, and that nothing ends it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+import rate_limiter
+from config import Settings
+from database import writing
+from domain.send_outcomes import Outcome, SendResult
+from sender.engine import SendEngine
+from sender.mails import MailMaker
+from services import claims, ledger, lifecycle
+from tests.ledger_rows import add_campaign
+
+MANY = 40  # campaigns, more than are kept compiled when they rest
+
+
+class Service:
+    """Takes every mail."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def send(self, mail: Any, guard: Callable[[], bool]) -> SendResult:
+        if not guard():
+            return SendResult(Outcome.NOT_SUBMITTED, code="lease_over")
+        self.taken.append(mail.to)
+        return SendResult(Outcome.ACCEPTED, f"m-{mail.to}")
+
+
+def test_mails_of_many_campaigns_at_once_can_all_be_made(
+    session: Session, settings: Settings
+) -> None:
+    with writing(session):
+        ids = [add_campaign(session, [f"person@{n}.example"]) for n in range(MANY)]
+        found = [
+            claims.claim(session, campaign_id=i, limit=1, worker="w", lease_seconds=60).rows[0]
+            for i in ids
+        ]
+    at = [0.0]
+    maker = MailMaker(settings, session, clock=lambda: at[0])
+    for campaign_id in ids:
+        maker.prepare(session, campaign_id, 1)
+    assert [maker.make(row).to for row in found] == [row.email for row in found]
+    at[0] += 3600.0
+    maker.prepare(session, ids[0], 1)
+    with pytest.raises(KeyError):  # those that rest are let go of
+        maker.mail_of(ids[-1])
+
+
+def test_a_sender_goes_on_after_an_error_that_nobody_thought_of(
+    sessions: sessionmaker[Session], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sessions() as session, writing(session):
+        campaign_id = add_campaign(session, 3)
+        rate_limiter.ensure_bucket(session, rate_limiter.SEND, 100.0)
+    service = Service()
+    engine = SendEngine(settings, sessions, cast(Any, service), "w")
+    failures = iter([OSError(24, "Too many open files"), ValueError("There is no time zone X.")])
+    real = lifecycle.sending_campaigns
+
+    def sending_campaigns(session: Session) -> Any:
+        for failure in failures:
+            raise failure
+        return real(session)
+
+    monkeypatch.setattr(lifecycle, "sending_campaigns", sending_campaigns)
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: engine.run(stop))
+    thread.start()
+    for _ in range(6000):
+        with sessions() as session:
+            if ledger.read_counters(session, campaign_id)["sent"] == 3:
+                break
+        stop.wait(0.01)
+    stop.set()
+    thread.join()
+    assert sorted(service.taken) == [f"person{n}@example.com" for n in range(3)]
+    assert engine.in_hand == 0
