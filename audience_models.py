@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain.statuses import AudienceKind, MailOutcome, MemberStatus, SignupMail
+from domain.statuses import AudienceKind, MailOutcome, MemberStatus, SignupMail, Verdict
 from model_base import Base, BigId, KeyText, big_pk, one_of
 
 
@@ -19,8 +19,11 @@ class Contact(Base):
     __table_args__ = (
         Index(None, "address"),
         Index(None, "last_mailed_at"),
+        Index("ix_contacts_verdict", "verdict", "id",
+              sqlite_where=text("verdict IN ('risky', 'undeliverable', 'unknown')"),
+              postgresql_where=text("verdict IN ('risky', 'undeliverable', 'unknown')")),
         {"sqlite_autoincrement": True},
-    )
+    )  # fmt: skip
 
     id: Mapped[big_pk]
     email: Mapped[str] = mapped_column(String(320))  # as typed, domain in Punycode
@@ -30,6 +33,12 @@ class Contact(Base):
     import_id: Mapped[int | None] = mapped_column(BigInteger)  # the job that made it
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    # What the last check of a list said; campaigns copy it with the person.
+    verdict: Mapped[Verdict | None]
+    verdict_reason: Mapped[str | None] = mapped_column(Text)
+    risks: Mapped[int | None]  # domain.statuses.Risk, of risky and unknown addresses
+    verified_at: Mapped[datetime | None]
+    corrected_from: Mapped[str | None] = mapped_column(String(320))  # a misspelt address
     # Kept by services.contact_history, some seconds behind the ledger.
     last_mailed_at: Mapped[datetime | None]
     last_opened_at: Mapped[datetime | None]  # by a person, not by a machine
@@ -74,7 +83,7 @@ class ListMember(Base):
 
 
 class ListImport(Base):
-    """Which list an import job fills; a job without this row fills its campaign."""
+    """Which list an import fills or a verification checks; without this row a job has a campaign."""
 
     __tablename__ = "list_imports"
 

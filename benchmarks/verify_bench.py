@@ -17,8 +17,10 @@ from database import make_engine, make_sessions, writing
 from models import Base, Campaign, CampaignCounters
 from services.installation import ensure_installation
 from services.mail_domains import MxResolver
+from services.verified_people import CampaignPeople
 from services.recipients import import_file
-from services.verification import verify_campaign
+from services.verification import verify
+from services.verified_people import CampaignPeople
 from tests.dns_server import Zones, dns_server
 
 
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> None:
         with dns_server(zones) as address:
             began, cpu = time.perf_counter(), time.process_time()
             resolver = MxResolver([address])
-            report = verify_campaign(sessions, 1, resolver=resolver, clock=lambda: now)
+            report = verify(sessions, CampaignPeople(1), resolver=resolver, clock=lambda: now)
             seconds, used = time.perf_counter() - began, time.process_time() - cpu
         print(
             f"{options.rows:,} addresses over {options.domains:,} domains in {seconds:.1f} s "

@@ -19,6 +19,7 @@ from commands.terminal import (
     changing,
     columns,
     existing_file,
+    export_rows,
     interruptible,
     json_option,
     now,
@@ -27,11 +28,11 @@ from commands.terminal import (
     refuse,
     sessions,
     settings,
-    write_out,
 )
 from email_service import EmailService
 from services import exports, recipients, test_mails, verification
 from services.mail_domains import MxResolver
+from services.verified_people import CampaignPeople, People
 
 #: Refused rows shown to a person at the terminal.
 _SHOWN_REFUSED = 20
@@ -61,10 +62,15 @@ def import_(campaign_id: int, file: str, as_json: bool) -> None:
 @json_option
 def verify(campaign_id: int, as_json: bool) -> None:
     """Check every address that is still to be sent to, and wait for the result."""
+    verify_and_answer(CampaignPeople(campaign_id), as_json)
+
+
+def verify_and_answer(people: People, as_json: bool) -> None:
+    """Verify in this process and print how many got each verdict."""
     stop = threading.Event()
     with progress_bar("Verifying") as progress, interruptible(stop):
-        report = verification.verify_campaign(
-            sessions(), campaign_id,
+        report = verification.verify(
+            sessions(), people,
             resolver=MxResolver(), clock=now, by=person(),
             progress=progress, should_stop=stop.is_set,
         )  # fmt: skip
@@ -100,13 +106,9 @@ def test(campaign_id: int, email: str, as_json: bool) -> None:
 @json_option
 def export(campaign_id: int, kind: str, output: str | None, as_json: bool) -> None:
     """Write every recipient with its state, times and variables."""
-    if as_json and output is None:
-        refuse("--json needs --output FILE: stdout cannot hold the document and the export.")
-    make = exports.FORMATS[kind]
-    path = write_out(make(exports.recipient_rows(sessions(), campaign_id)), output)
-    if path is not None:
-        document = {"id": campaign_id, "format": kind, "output": str(path)}
-        answer(document, as_json, f"The export is in {output}.")
+    export_rows(
+        exports.recipient_rows(sessions(), campaign_id), {"id": campaign_id}, kind, output, as_json
+    )
 
 
 def import_words(document: dict[str, Any]) -> str:

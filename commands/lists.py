@@ -6,13 +6,14 @@ import threading
 
 import click
 
-from commands.audience import import_words
+from commands.audience import import_words, verify_and_answer
 from commands.terminal import (
     Nouns,
     answer,
     changing,
     columns,
     existing_file,
+    export_rows,
     interruptible,
     json_option,
     now,
@@ -21,10 +22,10 @@ from commands.terminal import (
     reading,
     refuse,
     sessions,
-    write_out,
 )
 from services import contact_export, exports, list_imports
 from services import lists as service
+from services.verified_people import ListPeople
 
 list_argument = click.argument("list_id", metavar="ID", type=click.IntRange(1, 2**31 - 1))
 
@@ -80,6 +81,14 @@ def import_(list_id: int, file: str, as_json: bool) -> None:
         refuse(f"Stopped: {document['added']:,} people were added before.")
 
 
+@lists.command("verify")
+@list_argument
+@json_option
+def verify(list_id: int, as_json: bool) -> None:
+    """Check the address of everybody who is subscribed, and wait for the result."""
+    verify_and_answer(ListPeople(list_id), as_json)
+
+
 @lists.command("export")
 @list_argument
 @click.option("--format", "kind", type=click.Choice(sorted(exports.FORMATS)), default="csv")
@@ -87,12 +96,7 @@ def import_(list_id: int, file: str, as_json: bool) -> None:
 @json_option
 def export(list_id: int, kind: str, output: str | None, as_json: bool) -> None:
     """Write every member with state, tags, times and fields."""
-    if as_json and output is None:
-        refuse("--json needs --output FILE: stdout cannot hold the document and the export.")
     with reading() as session:
         service.get_list(session, list_id)
     rows = contact_export.contact_rows(sessions(), list_id=list_id)
-    path = write_out(exports.FORMATS[kind](rows), output)
-    if path is not None:
-        document = {"id": list_id, "format": kind, "output": str(path)}
-        answer(document, as_json, f"The export is in {output}.")
+    export_rows(rows, {"id": list_id}, kind, output, as_json)

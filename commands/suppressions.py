@@ -18,6 +18,7 @@ from commands.terminal import (
     changing,
     columns,
     existing_file,
+    export_rows,
     interruptible,
     json_option,
     now,
@@ -27,7 +28,6 @@ from commands.terminal import (
     refuse,
     sessions,
     settings,
-    write_out,
 )
 from domain.addresses import AddressProblem
 from domain.statuses import SuppressionReason
@@ -153,12 +153,7 @@ def import_(file: str, dry: bool, as_json: bool) -> None:
 @json_option
 def export(kind: str, output: str | None, as_json: bool) -> None:
     """Write the list; the file can be imported as it is."""
-    if as_json and output is None:
-        refuse("--json needs --output FILE: stdout cannot hold the document and the export.")
-    path = write_out(exports.FORMATS[kind](exports.suppression_rows(sessions())), output)
-    if path is not None:
-        document = {"format": kind, "output": str(path)}
-        answer(document, as_json, f"The export is in {output}.")
+    export_rows(exports.suppression_rows(sessions()), {}, kind, output, as_json)
 
 
 @suppressions.command("compare")

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from config import Settings
 from database import writing
 from domain.rendering import TemplateProblem
+from services import exports
 from services.campaigns import Refused
 from services.users import UserProblem
 
@@ -202,3 +203,19 @@ def interruptible(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def export_rows(
+    rows: Iterable[exports.Row],
+    document: dict[str, Any],
+    kind: str,
+    output: str | None,
+    as_json: bool,
+) -> None:
+    """Write an export to a file or to stdout, and say where it is."""
+    if as_json and output is None:
+        refuse("--json needs --output FILE: stdout cannot hold the document and the export.")
+    path = write_out(exports.FORMATS[kind](rows), output)
+    if path is not None:
+        document |= {"format": kind, "output": str(path)}
+        answer(document, as_json, f"The export is in {output}.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Table, and_, delete, func, insert, literal, or_, select
+from sqlalchemy import Table, and_, bindparam, delete, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from audience_models import Audience, AudienceMember, AudienceSource, Contact, ContactList, Segment
@@ -183,7 +183,23 @@ def copy_step(session: Session, campaign_id: int, secret: bytes, now: datetime, 
         logger.info("campaign=%s: all recipients are in the ledger", campaign_id)
     session.flush()
     import_batches.write(session, batch, target, now)
+    session.execute(_WITH_VERDICTS, {"campaign": campaign_id, "people": contacts})
     return len(persons) == limit
+
+
+#: What a check of a list said of contacts goes along; a row that was there before keeps its own.
+_WITH_VERDICTS = (
+    update(Recipient)
+    .where(
+        Recipient.campaign_id == bindparam("campaign"),
+        Recipient.address == Contact.address,
+        Recipient.verdict.is_(None),
+        Contact.id.in_(bindparam("people", expanding=True)),
+        Contact.verdict.is_not(None),
+    )
+    .values(verdict=Contact.verdict, verdict_reason=Contact.verdict_reason, risks=Contact.risks)
+    .execution_options(synchronize_session=False)
+)
 
 
 def _candidates(session: Session, persons: Sequence[int], names: Sequence[str]) -> list[Candidate]:

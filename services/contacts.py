@@ -147,6 +147,11 @@ def as_document(told: Story) -> dict[str, Any]:
     return {
         "address": contact.address,
         "email": contact.email,
+        "corrected_from": contact.corrected_from,
+        "check": None if contact.verdict is None else {
+            "verdict": contact.verdict.value, "reason": contact.verdict_reason,
+            "checked_at": _time(contact.verified_at),
+        },
         "fields": dict(told.variables),
         "tags": list(told.tags),
         "created_at": _time(contact.created_at),

@@ -44,6 +44,7 @@ from services.job_queue import (
 from services.list_imports import do_job as do_list_import
 from services.list_imports import list_of_job
 from services.mail_domains import MxResolver
+from services.verified_people import CampaignPeople, ListPeople, People
 
 __all__ = ["Dependencies", "JobLost", "claim_job", "enqueue", "request_stop", "resume", "run_job"]
 
@@ -94,7 +95,10 @@ def _do(
     with sessions() as session:
         job = session.get_one(Job, job_id)
         list_id = list_of_job(session, job_id)
-    if list_id is not None:
+    if job.kind is JobKind.VERIFY:
+        people = CampaignPeople(job.campaign_id) if job.campaign_id else ListPeople(list_id or 0)
+        _verify(sessions, job, people, worker, dependencies)
+    elif list_id is not None:
         run = recipients.ImportRun(
             sessions, job_id, worker, dependencies.clock, should_stop=dependencies.should_stop
         )
@@ -106,8 +110,6 @@ def _do(
             dry_runs.DryRun(
                 sessions, job_id, worker, dependencies.clock, should_stop=dependencies.should_stop
             ).do(job.campaign_id, path, *_file_facts(job))
-    elif job.kind is JobKind.VERIFY and job.campaign_id is not None:
-        _verify(sessions, job, job.campaign_id, worker, dependencies)
     elif job.kind is JobKind.SUPPRESS:
         suppression_imports.do_job(
             recipients.ImportRun(
@@ -139,7 +141,7 @@ def _do(
 def _verify(
     sessions: sessionmaker[Session],
     job: Job,
-    campaign_id: int,
+    people: People,
     worker: str,
     dependencies: Dependencies,
 ) -> None:
@@ -154,7 +156,7 @@ def _verify(
             should_stop=dependencies.should_stop,
             asker=Asker(clients.ses) if ask_for else None,
             ask_for=ask_for,
-        ).do(campaign_id)
+        ).do(people)
 
 
 def _import(

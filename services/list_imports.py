@@ -31,12 +31,16 @@ _INTERRUPTED = (
 def imports_of(session: Session, list_id: int, limit: int = 10) -> list[Job]:
     """The newest uploads of a list."""
     query = select(Job).join(ListImport, ListImport.job_id == Job.id)
-    query = query.where(ListImport.list_id == list_id).order_by(Job.id.desc()).limit(limit)
+    query = (
+        query.where(ListImport.list_id == list_id, Job.kind == JobKind.IMPORT)
+        .order_by(Job.id.desc())
+        .limit(limit)
+    )
     return list(session.scalars(query))
 
 
 def list_of_job(session: Session, job_id: int) -> int | None:
-    """Which list an import fills; None for an import into a campaign."""
+    """Which list a job is about; None for one about a campaign."""
     return session.scalar(select(ListImport.list_id).where(ListImport.job_id == job_id))
 
 
@@ -104,7 +108,7 @@ def undo_import(sessions: sessionmaker[Session], job_id: int, now: datetime) -> 
     """Take back what one import added to its list; how many members that was."""
     with sessions() as session:
         job, list_id = session.get(Job, job_id), list_of_job(session, job_id)
-        if job is None or list_id is None:
+        if job is None or list_id is None or job.kind is not JobKind.IMPORT:
             raise Refused(f"There is no import {job_id}.")
         if job.status in _ACTIVE:
             raise Refused("This import is still running: stop it first.")

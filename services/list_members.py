@@ -7,7 +7,7 @@ on it as such, so that no later file brings them back.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -226,12 +226,17 @@ def remove(session: Session, list_id: int, ids: Sequence[int], now: datetime) ->
 def join(session: Session, list_id: int, contact_id: int, now: datetime) -> None:
     """Make a contact a subscribed member by their own word, whatever they said before."""
     lock_list(session, list_id)
-    if contact_id in _statuses(session, list_id, [contact_id]):
-        set_status(session, list_id, contact_id, MemberStatus.SUBSCRIBED, now)
-        return
-    member = _member(list_id, contact_id, MemberStatus.SUBSCRIBED, None, now)
-    session.execute(insert(_MEMBERS), [member])
-    _change_count(session, list_id, 1, now)
+    add_contacts(session, list_id, [contact_id], now)
+    set_status(session, list_id, contact_id, MemberStatus.SUBSCRIBED, now)
+
+
+def add_contacts(session: Session, list_id: int, ids: Collection[int], now: datetime) -> None:
+    """Put contacts on a list; those that it has, subscribed or not, stay as they are."""
+    new = sorted(set(ids) - _statuses(session, list_id, ids).keys())
+    if new:
+        rows = [_member(list_id, one, MemberStatus.SUBSCRIBED, None, now) for one in new]
+        session.execute(insert(_MEMBERS), rows)
+        _change_count(session, list_id, len(new), now)
 
 
 def status_of(session: Session, list_id: int, address_hash: bytes) -> MemberStatus | None:

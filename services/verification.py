@@ -1,5 +1,6 @@
-"""Verifies the recipients of a campaign in the background: syntax, typing errors, throw-away and
-shared mailboxes, MX, and what earlier campaigns have shown; in steps, stoppable, resumable.
+"""Verifies the recipients of a campaign or the members of a list in the background: syntax, typing
+errors, throw-away and shared mailboxes, MX, and what earlier campaigns have shown; in steps,
+stoppable, resumable.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, bindparam, func, select, text, update
+from sqlalchemy import Row, Table, func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
+from audience_models import ListImport
 from database import bulk_session, writing
 from domain.statuses import (
     JobKind,
@@ -26,11 +28,11 @@ from domain.statuses import (
 from domain.typos import meant_domain
 from domain.verification import DomainFinding, Insight, Judgement, Past, judge
 from models import Campaign, Job, Recipient
-from services import address_insights, job_queue, mail_domains
+from services import address_insights, job_queue, mail_domains, verified_people
 from services.address_insights import Asker
-from services.campaigns import NotFound
 from services.mail_domains import MxResolver
 from services.suppression import suppressed_hashes
+from services.verified_people import VERIFIED, ListPeople, People
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,6 @@ _MOST_TYPOS = 300
 _AT_ONCE_IN_SQL = 400
 #: How many earlier campaigns are asked what became of an address.
 _CAMPAIGNS_BACK = 20
-_VERIFIED = (RecipientStatus.PENDING, RecipientStatus.SKIPPED)
 _ROWS = cast(Table, Recipient.__table__)
 
 _PAST_OF_SUPPRESSION = {
@@ -67,22 +68,22 @@ _STRENGTH = {past: place for place, past in enumerate(Past)}
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """How many recipients got each verdict. `stopped`: a person stopped it before its end."""
+    """How many people got each verdict. `stopped`: a person stopped it before its end."""
 
     job_id: int
     counts: dict[Verdict, int]
     stopped: bool = False
     risks: dict[int, int] = field(default_factory=dict)  # rows by their set of Risk
-    misspelt: tuple[str, ...] = ()  # domains
+    misspelt: Mapping[str, int] = field(default_factory=dict)  # domains, with how many people
 
     def as_json(self) -> dict[str, int]:
-        """The document of the command `campaigns verify`."""
+        """The document of the commands `campaigns verify` and `lists verify`."""
         return {verdict.value: self.counts.get(verdict, 0) for verdict in Verdict}
 
 
-def verify_campaign(
+def verify(
     sessions: sessionmaker[Session],
-    campaign_id: int,
+    people: People,
     *,
     resolver: MxResolver,
     clock: Callable[[], datetime],
@@ -90,16 +91,17 @@ def verify_campaign(
     progress: Callable[[int, int | None], None] = lambda done, total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> VerificationReport:
-    """Verify all rows that are not sent yet, in this process. Raises NotFound."""
+    """Verify them in this process. Raises NotFound."""
     worker = f"verify:{os.getpid()}"
     with sessions() as session, writing(session):
-        if session.get(Campaign, campaign_id) is None:
-            raise NotFound(f"There is no campaign {campaign_id}.")
+        people.must_exist(session)
         job_id = job_queue.start_here(
-            session, JobKind.VERIFY, campaign_id, {}, by, worker, clock()
+            session, JobKind.VERIFY, people.campaign_id, {}, by, worker, clock()
         ).id
+        if isinstance(people, ListPeople):
+            session.add(ListImport(job_id=job_id, list_id=people.list_id))
     run = VerificationRun(sessions, job_id, worker, resolver, clock, progress, should_stop)
-    return run.do(campaign_id)
+    return run.do(people)
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ class Tally:
 
     verdicts: Counter[str]
     risks: Counter[str]
-    misspelt: dict[str, None]  # in the order in which they were found
+    misspelt: Counter[str]  # people by domain
     after_id: int
 
     @classmethod
@@ -118,13 +120,13 @@ class Tally:
         return cls(
             Counter({verdict.value: int(kept.get(verdict.value, 0)) for verdict in Verdict}),
             Counter(kept.get("risks", {})),
-            dict.fromkeys(kept.get("misspelt", ())),
+            Counter(kept.get("misspelt", ())),
             int(kept.get("after_id", 0)),
         )
 
     def as_json(self) -> dict[str, Any]:
         """For a job's JSON."""
-        found = {"risks": dict(self.risks), "misspelt": list(self.misspelt)}
+        found = {"risks": dict(self.risks), "misspelt": dict(self.misspelt)}
         return {**self.verdicts, **found, "after_id": self.after_id}
 
     def add(self, step: list[tuple[Row[Any], Judgement]]) -> None:
@@ -133,10 +135,11 @@ class Tally:
             self.verdicts[judgement.verdict.value] += 1
             if judgement.risks:
                 self.risks[str(int(judgement.risks))] += 1
-            if judgement.mend and len(self.misspelt) < _MOST_TYPOS:
-                domain = row.address.rpartition("@")[2]
-                if meant_domain(domain):
-                    self.misspelt[domain] = None
+            domain = row.address.rpartition("@")[2] if judgement.mend else ""
+            if meant_domain(domain) and (
+                domain in self.misspelt or len(self.misspelt) < _MOST_TYPOS
+            ):
+                self.misspelt[domain] += 1
         self.after_id = step[-1][0].id
 
 
@@ -154,32 +157,29 @@ class VerificationRun:
     asker: Asker | None = None  # SES, where a person wants it asked
     ask_for: frozenset[Verdict] = frozenset()  # whose verdict without SES is one of these
 
-    def do(self, campaign_id: int) -> VerificationReport:
+    def do(self, people: People) -> VerificationReport:
         """Verify; the job ends as done or stopped.
 
         Raises JobLost if another worker has it, Refused if SES is to be asked and cannot be.
         """
         with bulk_session(self.sessions) as session:
-            stopped = self._all(session, campaign_id)
+            stopped = self._all(session, people)
             status = JobStatus.STOPPED if stopped else JobStatus.DONE
             with writing(session):
                 job_queue.finish(session, self.job_id, self.worker, status, self.clock())
-        logger.info("verification %d of campaign %d: %s", self.job_id, campaign_id, status.value)
+        logger.info("verification %d of %s: %s", self.job_id, people, status.value)
         with self.sessions() as session:
             return report(session, self.job_id)
 
-    def _all(self, session: Session, campaign_id: int) -> bool:
+    def _all(self, session: Session, people: People) -> bool:
         tally = Tally.of(session.get_one(Job, self.job_id).result)
-        total = session.scalar(
-            select(func.count()).where(
-                _ROWS.c.campaign_id == campaign_id, _ROWS.c.status.in_(_VERIFIED)
-            )
-        )
+        total = verified_people.count(session, people)
         domains: dict[str, DomainFinding] = {}
         limit = _CHUNK_WITH_SES if self.asker else _CHUNK
-        while rows := _next_rows(session, campaign_id, tally.after_id, limit):
+        while rows := verified_people.next_rows(session, people, tally.after_id, limit):
             self._look_up_domains(session, rows, domains)
-            past = history(session, campaign_id, {row.address: row.address_hash for row in rows})
+            hashes = {row.address: row.address_hash for row in rows}
+            past = history(session, people.campaign_id, hashes)
             insights = self._known_insights(session, rows)
             session.rollback()
             judged = [(row, _judge(row, domains, past, insights)) for row in rows]
@@ -190,7 +190,7 @@ class VerificationRun:
             for start in range(0, len(judged), _STEP):
                 step = judged[start : start + _STEP]
                 tally.add(step)
-                if self._write(session, step, tally, total) or self.should_stop():
+                if self._write(session, people, step, tally, total) or self.should_stop():
                     return True
         return False
 
@@ -236,25 +236,30 @@ class VerificationRun:
     def _write(
         self,
         session: Session,
+        people: People,
         step: list[tuple[Row[Any], Judgement]],
         tally: Tally,
-        total: int | None,
+        total: int,
     ) -> bool:
+        of_contacts = people.campaign_id is None
+        same = {"b_at": self.clock()} if of_contacts else {}  # a contact keeps when it was checked
         changed = [
             {
                 "b_id": row.id,
                 "b_verdict": judgement.verdict,
                 "b_reason": judgement.reason,
                 "b_risks": int(judgement.risks) or None,
+                **same,
             }
             for row, judgement in step
-            if (row.verdict, row.verdict_reason, row.risks)
+            if same
+            or (row.verdict, row.verdict_reason, row.risks)
             != (judgement.verdict, judgement.reason, int(judgement.risks) or None)
         ]
         done = sum(tally.verdicts.values())
         with writing(session):
             if changed:
-                session.connection().execute(_SET_VERDICT, changed)
+                session.connection().execute(verified_people.set_verdict(people.table), changed)
             stop = job_queue.keep(
                 session, self.job_id, self.worker, done=done, total=total, result=tally.as_json()
             )
@@ -277,17 +282,6 @@ class VerificationRun:
                 job_queue.keep(session, self.job_id, self.worker)
 
 
-_SET_VERDICT = (
-    update(_ROWS)
-    .where(_ROWS.c.id == bindparam("b_id"))
-    .values(
-        verdict=bindparam("b_verdict"),
-        verdict_reason=bindparam("b_reason"),
-        risks=bindparam("b_risks"),
-    )
-)
-
-
 def report(session: Session, job_id: int) -> VerificationReport:
     """The figures of a verification as far as it is."""
     job = session.get_one(Job, job_id)
@@ -297,7 +291,7 @@ def report(session: Session, job_id: int) -> VerificationReport:
         {verdict: tally.verdicts[verdict.value] for verdict in Verdict},
         stopped=job.status is JobStatus.STOPPED,
         risks={int(risks): count for risks, count in tally.risks.items()},
-        misspelt=tuple(tally.misspelt),
+        misspelt=dict(tally.misspelt),
     )
 
 
@@ -305,7 +299,7 @@ def verdict_counts(session: Session, campaign_id: int) -> dict[Verdict | None, i
     """Rows by verdict as they are now (None = never verified), counted afresh."""
     rows = session.execute(
         select(_ROWS.c.verdict, func.count())
-        .where(_ROWS.c.campaign_id == campaign_id, _ROWS.c.status.in_(_VERIFIED))
+        .where(_ROWS.c.campaign_id == campaign_id, _ROWS.c.status.in_(VERIFIED))
         .group_by(_ROWS.c.verdict)
     )
     return {row[0]: row[1] for row in rows}
@@ -316,21 +310,10 @@ def risk_counts(session: Session, campaign_id: int) -> dict[int, int]:
     rows = session.execute(
         select(_ROWS.c.risks, func.count())
         .where(_ROWS.c.campaign_id == campaign_id, text("verdict IN ('risky', 'unknown')"))
-        .where(_ROWS.c.status.in_(_VERIFIED), _ROWS.c.risks.is_not(None))
+        .where(_ROWS.c.status.in_(VERIFIED), _ROWS.c.risks.is_not(None))
         .group_by(_ROWS.c.risks)
     )
     return {row[0]: row[1] for row in rows}
-
-
-def _next_rows(session: Session, campaign_id: int, after: int, limit: int) -> list[Row[Any]]:
-    c = _ROWS.c
-    query = (
-        select(c.id, c.email, c.address, c.address_hash, c.verdict, c.verdict_reason, c.risks)
-        .where(c.campaign_id == campaign_id, c.status.in_(_VERIFIED), c.id > after)
-        .order_by(c.id)
-        .limit(limit)
-    )
-    return list(session.execute(query))
 
 
 def _judge(
@@ -343,7 +326,9 @@ def _judge(
     return judge(row.email, domain, past.get(row.address), insights.get(row.address_hash))
 
 
-def history(session: Session, campaign_id: int, hashes: Mapping[str, bytes]) -> dict[str, Past]:
+def history(
+    session: Session, campaign_id: int | None, hashes: Mapping[str, bytes]
+) -> dict[str, Past]:
     """The strongest thing known of addresses (address → its hash) from outside this campaign."""
     found: dict[str, Past] = {}
     suppressed = suppressed_hashes(session, list(hashes.values()))

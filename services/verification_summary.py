@@ -4,7 +4,7 @@ and how many of its mails will probably bounce.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import exists, func, select
@@ -27,7 +27,7 @@ class Summary:
 
     verdicts: Mapping[Verdict, int]
     risks: Mapping[int, int]
-    misspelt: tuple[str, ...] = ()
+    misspelt: Collection[str] = ()
 
     def with_risk(self, risk: Risk) -> int:
         """Rows for which this is one of the reasons."""

@@ -18,6 +18,7 @@ BLUEPRINTS = (
     "web.editor",
     "web.previews",
     "web.lists",
+    "web.list_verification",
     "web.contacts",
     "web.audiences",
     "web.segments",

@@ -61,7 +61,7 @@ NAVIGATION: tuple[tuple[str, tuple[NavEntry, ...]], ...] = (
                 "Lists",
                 "lists.index",
                 "people",
-                ("lists", "contacts", "segments", "signup_settings"),
+                ("lists", "list_verification", "contacts", "segments", "signup_settings"),
             ),
             NavEntry("Suppression list", "suppressions.index", "person-x", ("suppressions",)),
         ),

@@ -14,7 +14,7 @@ from wtforms.validators import DataRequired, Length
 
 from audience_models import ContactList
 from database import writing
-from domain.statuses import JobStatus, MemberStatus
+from domain.statuses import JobKind, JobStatus, MemberStatus
 from models import Job
 from services import (
     contacts,
@@ -240,7 +240,8 @@ def import_progress(list_id: int, job_id: int) -> Response:
 
 def _job(list_id: int, job_id: int) -> Job:
     job = session().get(Job, job_id)
-    if job is None or list_imports.list_of_job(session(), job_id) != list_id:
+    mine = list_imports.list_of_job(session(), job_id) == list_id
+    if job is None or not mine or job.kind is not JobKind.IMPORT:
         abort(404)
     return job
 

@@ -30,10 +30,10 @@ from web.wording import RISK, wording
 blueprint = Blueprint(
     "verification", __name__, url_prefix="/campaigns/<int:campaign_id>/verification"
 )
-_RUNNING = (JobStatus.QUEUED, JobStatus.RUNNING)
+RUNNING = (JobStatus.QUEUED, JobStatus.RUNNING)
 _SLOW_START = 10
 #: Worst first: what a person has to look at.
-_ORDER = (Verdict.UNDELIVERABLE, Verdict.RISKY, Verdict.UNKNOWN, Verdict.DELIVERABLE)
+WORST_FIRST = (Verdict.UNDELIVERABLE, Verdict.RISKY, Verdict.UNKNOWN, Verdict.DELIVERABLE)
 _AS_STATE = {
     Verdict.DELIVERABLE: RecipientStatus.DELIVERED,
     Verdict.RISKY: RecipientStatus.DELAYED,
@@ -80,7 +80,7 @@ def start(campaign_id: int) -> AnyResponse:
         busy = exists().where(
             Job.campaign_id == campaign_id,
             Job.kind == JobKind.VERIFY,
-            Job.status.in_(_RUNNING),
+            Job.status.in_(RUNNING),
         )
         if not db.scalar(select(busy)):
             by = current_user.email
@@ -157,12 +157,10 @@ def _state(campaign_id: int) -> dict[str, Any]:
     campaign = get_campaign(session(), campaign_id)
     counters = read_counters(session(), campaign_id)
     job = progress.latest_job(session(), campaign_id, JobKind.VERIFY)
-    running = job is not None and job.status in _RUNNING
+    running = job is not None and job.status in RUNNING
     total = counters["pending"] + counters["skipped"]
     found = verification_summary.summary(session(), campaign_id, job)
-    counts = [(verdict, found.verdicts[verdict]) for verdict in _ORDER]
-    queued = job is not None and job.status is JobStatus.QUEUED
-    waits = queued and job is not None and (now() - job.created_at).total_seconds() > _SLOW_START
+    counts = [(verdict, found.verdicts[verdict]) for verdict in WORST_FIRST]
     checked = sum(found.verdicts.values())
     can_start = campaign.status in EDITABLE
     settled = bool(checked) and not running
@@ -170,12 +168,12 @@ def _state(campaign_id: int) -> dict[str, Any]:
         "campaign": campaign,
         "job": job,
         "running": running,
-        "waits": waits,
+        "waits": job is not None and has_to_wait(job),
         "failed": job is not None and job.status is JobStatus.FAILED,
         "total": total,
         "checked": checked,
         "counts": counts,
-        "by_verdict": [(_AS_STATE[verdict], amount) for verdict, amount in reversed(counts)],
+        "by_verdict": as_segments(counts),
         "undeliverable": found.verdicts[Verdict.UNDELIVERABLE],
         "deliverable": found.verdicts[Verdict.DELIVERABLE],
         "can_start": can_start,
@@ -187,6 +185,17 @@ def _state(campaign_id: int) -> dict[str, Any]:
         else None,
         **_rows(campaign_id, counts),
     }
+
+
+def has_to_wait(job: Job) -> bool:
+    """Whether no scheduler has taken the job up for longer than it should take."""
+    queued = job.status is JobStatus.QUEUED
+    return queued and (now() - job.created_at).total_seconds() > _SLOW_START
+
+
+def as_segments(counts: list[tuple[Verdict, int]]) -> list[tuple[RecipientStatus, int]]:
+    """The verdicts, best first, under the states whose colours they have."""
+    return [(_AS_STATE[verdict], amount) for verdict, amount in reversed(counts)]
 
 
 def _choices(campaign: Campaign, found: Summary) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ from models import MailDomain, Recipient
 from services import suppression
 from services.campaigns import NotFound
 from services.mail_domains import KEPT, MxResolver
-from services.verification import verdict_counts, verify_campaign
+from services.verification import verdict_counts, verify
+from services.verified_people import CampaignPeople
 from tests.dns_server import Zones, dns_server
 from tests.factories import add_campaign, add_recipients
 
@@ -129,7 +130,7 @@ def campaign_id(sessions: Sessions, now: datetime) -> int:
 def test_a_campaign_is_verified_with_a_reason_for_every_row(
     sessions: Sessions, session: Session, campaign_id: int, resolver: MxResolver, now: datetime
 ) -> None:
-    report = verify_campaign(sessions, campaign_id, resolver=resolver, clock=lambda: now)
+    report = verify(sessions, CampaignPeople(campaign_id), resolver=resolver, clock=lambda: now)
     assert report.as_json() == {"deliverable": 3, "risky": 2, "undeliverable": 3, "unknown": 1}
     rows = session.scalars(select(Recipient).where(Recipient.campaign_id == campaign_id)).all()
     assert all(row.verdict_reason for row in rows)
@@ -146,7 +147,7 @@ def test_suppressed_addresses_count_as_history(
         suppression.suppress(
             session, "ana@good.example", SuppressionReason.BOUNCED, "a test", None, now
         )
-    report = verify_campaign(sessions, campaign_id, resolver=resolver, clock=lambda: now)
+    report = verify(sessions, CampaignPeople(campaign_id), resolver=resolver, clock=lambda: now)
     assert report.counts[BAD] == 4
 
 
@@ -158,16 +159,16 @@ def test_answers_are_kept_for_days_and_failures_are_not(
     zones: Zones,
     now: datetime,
 ) -> None:
-    verify_campaign(sessions, campaign_id, resolver=resolver, clock=lambda: now)
+    verify(sessions, CampaignPeople(campaign_id), resolver=resolver, clock=lambda: now)
     kept = set(session.scalars(select(MailDomain.domain)))
     assert kept == {"good.example", "never.example", "gone.example", "gmial.com", "host.example"}
     zones.questions.clear()
     with dns_server(zones) as address:
         fresh = MxResolver([address], seconds=2.0)
-        verify_campaign(sessions, campaign_id, resolver=fresh, clock=lambda: now)
+        verify(sessions, CampaignPeople(campaign_id), resolver=fresh, clock=lambda: now)
         assert set(zones.questions) == {"broken.example"}
         later = now + KEPT + timedelta(hours=1)
-        verify_campaign(sessions, campaign_id, resolver=fresh, clock=lambda: later)
+        verify(sessions, CampaignPeople(campaign_id), resolver=fresh, clock=lambda: later)
     assert "good.example" in zones.questions
 
 
@@ -178,15 +179,19 @@ def test_a_verification_can_be_stopped(
         campaign_id = add_campaign(session, now).id
         campaign = session.merge(add_campaign(session, now))
         add_recipients(session, campaign, [f"u{n}@good.example" for n in range(900)], now)
-    report = verify_campaign(
-        sessions, campaign.id, resolver=resolver, clock=lambda: now, should_stop=lambda: True
+    report = verify(
+        sessions,
+        CampaignPeople(campaign.id),
+        resolver=resolver,
+        clock=lambda: now,
+        should_stop=lambda: True,
     )
     assert report.stopped
     assert 0 < sum(report.counts.values()) < 900
-    whole = verify_campaign(sessions, campaign_id, resolver=resolver, clock=lambda: now)
+    whole = verify(sessions, CampaignPeople(campaign_id), resolver=resolver, clock=lambda: now)
     assert sum(whole.counts.values()) == 0
 
 
 def test_there_must_be_a_campaign(sessions: Sessions, resolver: MxResolver, now: datetime) -> None:
     with pytest.raises(NotFound):
-        verify_campaign(sessions, 99, resolver=resolver, clock=lambda: now)
+        verify(sessions, CampaignPeople(99), resolver=resolver, clock=lambda: now)
