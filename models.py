@@ -272,7 +272,10 @@ class Suppression(Base):
         Index(None, "created_at"),
         Index(None, "reason", "id"),  # counts and pages by reason
         Index(None, "domain", "reason", "id"),  # a search by domain
-    )
+        Index("ix_suppressions_import_id", "import_id",
+              sqlite_where=text("import_id IS NOT NULL"),
+              postgresql_where=text("import_id IS NOT NULL")),
+    )  # fmt: skip
 
     id: Mapped[big_pk]
     address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
@@ -288,6 +291,7 @@ class Suppression(Base):
     source: Mapped[str] = mapped_column(Text)  # a sentence: which event, page, file or person
     note: Mapped[str | None] = mapped_column(Text)
     campaign_id: Mapped[int | None]  # no foreign key: it outlives the campaign
+    import_id: Mapped[int | None] = mapped_column(BigInteger)  # the job whose undoing takes it back
     created_at: Mapped[datetime]
 
 

@@ -158,6 +158,7 @@ def prepare(rows: Sequence[RecipientRow], target: Target) -> Batch:
                         "source": f"{target.filename}, line {row.line}: {row.said_no.sentence}",
                         "note": f"import {target.job_id}",
                         "campaign_id": target.campaign_id,
+                        "import_id": target.job_id,
                     }
                 )
         batch.candidates.append(

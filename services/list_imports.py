@@ -15,8 +15,8 @@ from audience_models import Contact, ListImport, ListMember
 from database import bulk_session, writing
 from domain.file_problems import FileProblem
 from domain.statuses import JobKind, JobStatus
-from models import Job, RefusedRow, Suppression
-from services import job_queue, recipients, uploads
+from models import Job, RefusedRow
+from services import job_queue, recipients, suppression, uploads
 from services.campaigns import Refused
 from services.list_members import ListPlace, drop_members, lock_list
 from services.recipients import ImportOptions, ImportReport, ImportRun
@@ -144,6 +144,6 @@ def undo_rows(sessions: sessionmaker[Session], job_id: int, list_id: int) -> int
                 break
             after = rows[-1].contact_id
         with writing(session):
-            session.execute(delete(Suppression).where(Suppression.note == f"import {job_id}"))
             session.execute(delete(RefusedRow).where(RefusedRow.job_id == job_id))
+    suppression.withdraw_import(sessions, job_id)
     return removed

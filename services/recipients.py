@@ -28,8 +28,8 @@ from domain.recipient_files import Layout, look, recipient_rows, renamed
 from domain.rejects import titles
 from domain.statuses import JobKind, JobStatus, RecipientStatus
 from domain.text_tables import TableRow, TextFormat, detect_format, read_rows
-from models import Job, Recipient, RefusedRow, Suppression
-from services import import_ahead, import_batches, job_queue, ledger
+from models import Job, Recipient, RefusedRow
+from services import import_ahead, import_batches, job_queue, ledger, suppression
 from services.campaigns import NotFound, Refused
 from services.import_batches import Batch, Counts, Target
 from services.import_places import CampaignPlace, Place, importable
@@ -307,7 +307,7 @@ def note_undone(session: Session, job_id: int, removed: int, now: datetime) -> N
     """Say with the job that what it had added is gone again."""
     job = session.get_one(Job, job_id)
     job.status = JobStatus.STOPPED
-    job.error = f"Undone: {removed:,} people were taken out again."
+    job.error = f"Undone: {removed:,} that it had added were taken out again."
     job.result = {**(job.result or {}), **asdict(Counts()), "undone": removed}
     job.finished_at = now
 
@@ -330,8 +330,8 @@ def undo_rows(sessions: sessionmaker[Session], job_id: int) -> int:
                 break
             after = last
         with writing(session):
-            session.execute(delete(Suppression).where(Suppression.note == f"import {job_id}"))
             session.execute(delete(RefusedRow).where(RefusedRow.job_id == job_id))
+    suppression.withdraw_import(sessions, job_id)
     return removed
 
 

@@ -26,10 +26,10 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.dml import Insert
 
-from database import bytes_array, is_sqlite
+from database import bulk_session, bytes_array, is_sqlite, writing
 from domain.addresses import address_hash, address_key
 from domain.statuses import SuppressionReason
 from domain.suppression_patterns import Pattern, parse_pattern
@@ -88,6 +88,7 @@ def suppress(
     ).one_or_none()
     if known is not None and is_heavier(reason, known.reason):
         known.reason, known.source, known.campaign_id = reason, source, campaign_id
+        known.import_id = None  # the undoing of a file does not take back what is known since
         known.address = known.address or key
         session.flush()
     return False
@@ -151,6 +152,23 @@ def withdraw(session: Session, hashed: bytes, reason: SuppressionReason) -> bool
         delete(Suppression).where(Suppression.address_hash == hashed, Suppression.reason == reason)
     )
     return bool(getattr(removed, "rowcount", 0))
+
+
+def withdraw_import(sessions: sessionmaker[Session], job_id: int) -> int:
+    """Take back the entries that one import added, in short steps; how many they were.
+
+    An entry that got a weightier reason since stays.
+    """
+    removed = 0
+    ours = Suppression.import_id == job_id
+    with bulk_session(sessions) as session:
+        while True:
+            with writing(session):
+                ids = session.scalars(select(Suppression.id).where(ours).limit(_AT_ONCE)).all()
+                session.execute(delete(Suppression).where(Suppression.id.in_(ids), ours))
+            removed += len(ids)
+            if len(ids) < _AT_ONCE:
+                return removed
 
 
 def find(session: Session, address: str) -> Suppression | None:

@@ -29,10 +29,11 @@ from services import job_queue, suppression, uploads
 from services.campaigns import Refused
 from services.dry_runs import SeenAddresses
 from services.import_batches import Batch, Counts, Target, refused_row
-from services.recipients import ImportOptions, ImportReport, ImportRun, open_table
+from services.recipients import ImportOptions, ImportReport, ImportRun, note_undone, open_table
 
 _INTERRUPTED = "The command that did this was interrupted. Run it anew: what is there stays."
 _LONGEST_NOTE = 200
+_ACTIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class SuppressionPlace:
                     "source": f"{target.filename}, line {row.line}",
                     "note": note[:_LONGEST_NOTE] or None,
                     "campaign_id": None,
+                    "import_id": target.job_id,
                 }
             )
         return batch
@@ -151,6 +153,21 @@ def import_file(
         ).id
     run = ImportRun(sessions, job_id, worker, clock, progress, should_stop)
     return run_import(run, path, filename, dry=dry)
+
+
+def undo_import(sessions: sessionmaker[Session], job_id: int, now: datetime) -> int:
+    """Take back what a file added; how many entries that was. Whoever was on the list before, or
+    has got a weightier reason since, stays."""
+    with sessions() as session:
+        job = session.get(Job, job_id)
+        if job is None or job.kind is not JobKind.SUPPRESS or job.parameters.get("dry"):
+            raise Refused(f"There is no import {job_id}.")
+        if job.status in _ACTIVE:
+            raise Refused("This import is still running: stop it first.")
+    removed = suppression.withdraw_import(sessions, job_id)
+    with sessions() as session, writing(session):
+        note_undone(session, job_id, removed, now)
+    return removed
 
 
 def do_job(run: ImportRun, job: Job) -> None:

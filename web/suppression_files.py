@@ -19,6 +19,7 @@ from web import once
 from web.context import now
 from web.database import session, wiring
 from web.exports import download
+from web.formatting import count
 from web.live import live_response
 
 blueprint = Blueprint("suppression_files", __name__, url_prefix="/suppressions/files")
@@ -105,6 +106,18 @@ def stop(job_id: int) -> AnyResponse:
     return redirect(url_for(".show", job_id=job_id), code=303)
 
 
+@blueprint.route("/<int:job_id>/undo", methods=["GET", "POST"])
+def undo(job_id: int) -> str | AnyResponse:
+    """Take back what a file added, after a page that says what that means."""
+    job = _job(job_id)
+    if request.method == "GET":
+        return render_template("suppressions/undo.html", **_state(job.id))
+    session().rollback()
+    removed = suppression_imports.undo_import(wiring().sessions, job_id, now())
+    flash(f"Undone: {count(removed, 'entry', 'entries')} taken off the list again.")
+    return redirect(url_for("suppressions.index"), code=303)
+
+
 @blueprint.get("/<int:job_id>/rejects")
 def rejects(job_id: int) -> Response:
     """The refused rows with the reason, to be mended and uploaded again."""
@@ -122,12 +135,14 @@ def _job(job_id: int) -> Job:
 def _state(job_id: int) -> dict[str, Any]:
     job = _job(job_id)
     running = job.status in _RUNNING
-    finished = not running and job.status is not JobStatus.FAILED
+    undone = "undone" in (job.result or {})
+    finished = not running and not undone and job.status is not JobStatus.FAILED
     return {
         "job": job,
         "dry": bool(job.parameters.get("dry")),
         "filename": str(job.parameters.get("filename") or f"upload {job.id}"),
         "running": running,
-        "failed": job.status is JobStatus.FAILED,
+        "failed": job.status is JobStatus.FAILED or undone,
+        "undone": undone,
         "report": recipients.report(session(), job_id) if finished else None,
     }

@@ -218,10 +218,15 @@ def test_an_import_can_be_taken_back_as_a_whole(
 ) -> None:
     load("email\nfirst@example.com\n")
     lines = "".join(f"u{n}@example.com,ok\n" for n in range(1500))
-    second = load(f"email,status\n{lines}no@example.com,unsubscribed\nfirst@example.com,ok\n")
-    assert undo_import(sessions, second.job_id, now) == 1501
+    said = "no@example.com,unsubscribed\nlater@example.com,unsubscribed\n"
+    second = load(f"email,status\n{lines}{said}first@example.com,ok\n")
+    with writing(session):
+        reason = SuppressionReason.COMPLAINED
+        suppression.suppress(session, "later@example.com", reason, "SES reported", None, now)
+    assert undo_import(sessions, second.job_id, now) == 1502
     assert [row.email for row in rows_of(session)] == ["first@example.com"]
     assert suppression.find(session, "no@example.com") is None
+    assert suppression.find(session, "later@example.com") is not None, "complained since"
     assert read_counters(session, campaign_id) == recount(session, campaign_id)
     with writing(session):
         session.get_one(Campaign, campaign_id).status = CampaignStatus.SENDING

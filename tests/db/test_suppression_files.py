@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from database import writing
 from domain.statuses import JobKind, JobStatus, SuppressionReason
-from models import Job, Suppression
+from models import Job, SuppressedPattern, Suppression
 from services import exports, job_queue, suppression, suppression_imports, uploads
 from services.campaigns import Refused
 from services.jobs import Dependencies, run_job
@@ -164,3 +164,30 @@ def test_an_upload_is_worked_on_in_the_background(
     assert run_job(sessions, job.id, "w", work) is JobStatus.DONE
     assert len(entries(session)) == (0 if dry else 5)
     assert (session.get_one(Job, job.id, populate_existing=True).result or {})["added"] == 2
+
+
+def test_a_file_that_was_read_can_be_taken_back_as_a_whole(
+    sessions: Sessions, session: Session, read: Read, now: datetime
+) -> None:
+    read("email\nearlier@example.com\n", name="first.csv")
+    job_id = read(FILE + "Dan,dan@example.com,,\nEarly,earlier@example.com,,\n").job_id
+    with writing(session):
+        complained = SuppressionReason.COMPLAINED
+        suppression.suppress(session, "dan@example.com", complained, "SES reported", None, now)
+    assert suppression_imports.undo_import(sessions, job_id, now) == 5
+    assert set(entries(session)) == {"earlier@example.com", "dan@example.com"}
+    assert session.scalar(select(SuppressedPattern.key)) is None, "domains cover nobody any more"
+    job = session.get_one(Job, job_id)
+    assert job.error == "Undone: 5 that it had added were taken out again."
+    assert suppression_imports.undo_import(sessions, job_id, now) == 0
+
+
+def test_only_what_was_read_to_its_end_or_stopped_is_taken_back(
+    sessions: Sessions, session: Session, read: Read, now: datetime
+) -> None:
+    tried = read(FILE, dry=True).job_id
+    with writing(session):
+        queued = suppression_imports.enqueue(session, 1, "no.csv", None, now, dry=False).id
+    for job_id, words in ((tried, "no import"), (4711, "no import"), (queued, "still running")):
+        with pytest.raises(Refused, match=words):
+            suppression_imports.undo_import(sessions, job_id, now)

@@ -178,6 +178,13 @@ def test_a_file_is_tried_and_only_added_when_a_person_says_so(
     assert "2 of 3 rows added" in main_words(logged_in.get(done.headers["Location"]))
     assert set(stored(app)) == {"ana@example.com", "*@example.org"}
     assert "no.csv" in main_words(logged_in.get("/suppressions/files"))
+    undo = f"{done.headers['Location']}/undo"
+    assert "Undo this import?" in main_words(logged_in.get(undo))
+    assert stored(app), "a look at that page changes nothing"
+    said = main_words(follow(logged_in, post(logged_in, undo, {})))
+    assert "Undone: 2 entries taken off the list again." in said
+    assert not stored(app)
+    assert "This import was undone" in main_words(logged_in.get(done.headers["Location"]))
 
 
 def test_a_file_without_addresses_says_what_is_missing(app: Flask, logged_in: FlaskClient) -> None:
