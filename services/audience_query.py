@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, exists, false, func, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    select,
+    text,
+    true,
+    union_all,
+)
 from sqlalchemy.orm import Session, aliased
 
 from audience_models import (
@@ -17,13 +31,19 @@ from audience_models import (
     Segment,
 )
 from domain.segments import Conditions
-from domain.statuses import AudienceKind, MailOutcome, MemberStatus
+from domain.statuses import AudienceKind, MailOutcome, MemberStatus, Verdict
 from models import Campaign, Recipient, Suppression
+from services.segment_counts import PATIENCE_SECONDS, Counted, by_sample, estimate, within
 from services.segment_query import OUTCOMES, matching
 from services.suppression_patterns import any_there, covering
 
 #: Up to twice as many people are looked at one by one for whom a pattern covers.
 _LOOKED_AT = 5_000
+#: How long the page before a launch waits for exact figures (seconds).
+_PATIENCE = 1.0
+_LISTED = exists().where(Suppression.address_hash == Contact.address_hash)
+#: As its index has it, so that SQLite sees that it serves.
+_DOUBTED = text("contacts.verdict IN ('risky', 'undeliverable', 'unknown')")
 
 #: What a source's id is the id of.
 OF: dict[AudienceKind, tuple[str, type[ContactList] | type[Segment] | type[Campaign]]] = {
@@ -106,21 +126,88 @@ def size(session: Session, campaign_id: int) -> int:
     return share(found, audience.percent)
 
 
-def to_come(session: Session, campaign_id: int) -> tuple[int, int]:
-    """Before a campaign begins: people of its audience, and how many of them are suppressed."""
-    audience = session.get(Audience, campaign_id)
+def size_at_once(
+    session: Session, campaign_id: int, chance: random.Random, patience: float = PATIENCE_SECONDS
+) -> Counted:
+    """`size`, if the database has it within `patience` seconds, else an estimate."""
+    exact = within(session, patience, lambda: size(session, campaign_id))
+    if exact is not None:
+        return Counted(exact, True)
+    return Counted(_estimate(session, campaign_id, chance), False)
+
+
+def _estimate(session: Session, campaign_id: int, chance: random.Random) -> int:
+    """About how many people the sources have together; who is in two of them counts twice."""
+    found = 0
+    for source in sources_of(session, campaign_id):
+        if source.kind is AudienceKind.LIST:
+            of_list = session.get(ContactList, source.of_id)
+            found += of_list.members if of_list else 0
+        elif source.kind is AudienceKind.SEGMENT:
+            saved = session.get(Segment, source.of_id)
+            asked = Conditions.of_json(saved.conditions) if saved else None
+            found += estimate(session, asked, chance) if asked else 0
+        else:
+            mine = Recipient.campaign_id == source.of_id
+            asked_of = and_(*OUTCOMES[source.outcome or MailOutcome.EVERYBODY], true())
+            found += by_sample(session, Recipient.id, mine, asked_of, chance)
+    return share(found, session.get_one(Audience, campaign_id).percent)
+
+
+@dataclass(frozen=True, slots=True)
+class ToCome:
+    """Before a campaign begins: people of its audience, and who of them gets nothing.
+
+    `about`: some of the figures are estimates.
+    """
+
+    people: int = 0
+    suppressed: int = 0
+    undeliverable: int = 0  # and not suppressed; by the check of a list
+    doubted: int = 0  # the same, and left out by the campaign's choice
+    about: bool = False
+
+
+def to_come(session: Session, campaign: Campaign, chance: random.Random) -> ToCome:
+    """Who would come from lists and the like now; counted for a second at most, then estimated."""
+    audience = session.get(Audience, campaign.id)
     query = people(session, audience) if audience and audience.frozen_at is None else None
     if audience is None or query is None:
-        return 0, 0
+        return ToCome()
+    every = size_at_once(session, campaign.id, chance)
+    part = audience.percent / 100
+    whole = round(every.people / part)
     found = query.subquery()
-    every = session.scalar(select(func.count()).select_from(found)) or 0
+    blocked = within(session, _PATIENCE, lambda: _blocked(session, campaign, found, whole))
+    if blocked is None:  # as many as among all contacts
+        rows = session.scalar(select(func.max(Contact.id))) or 1
+        some = by_sample(session, Contact.id, true(), _LISTED, chance)
+        blocked = (round(some * whole / rows), 0, 0)
+        every = replace(every, is_exact=False)
+    listed, dead, doubted = (round(amount * part) for amount in blocked)
+    about = not every.is_exact or (whole >= 2 * _LOOKED_AT and any_there(session))
+    return ToCome(every.people, listed, dead, doubted, about)
+
+
+def _blocked(session: Session, campaign: Campaign, found: Any, every: int) -> tuple[int, int, int]:
+    """Suppressed, undeliverable and doubted people among those found."""
     listed = session.scalar(
         select(func.count())
         .select_from(found)
         .join(Suppression, Suppression.address_hash == found.c.hash)
     )
-    blocked = (listed or 0) + _covered(session, found, every)
-    return share(every, audience.percent), round(blocked * audience.percent / 100)
+    free = (
+        select(func.count())
+        .select_from(Contact)
+        .join(found, found.c.person == Contact.id)
+        .where(_DOUBTED, ~_LISTED)
+    )
+    dead = Contact.verdict == Verdict.UNDELIVERABLE
+    risky = and_(~dead, Contact.risks.bitwise_and(campaign.skip_risks) != 0)
+    undeliverable = 0 if campaign.send_undeliverable else session.scalar(free.where(dead))
+    doubted = session.scalar(free.where(risky)) if campaign.skip_risks else 0
+    covered = _covered(session, found, every)
+    return (listed or 0) + covered, undeliverable or 0, doubted or 0
 
 
 def _covered(session: Session, found: Any, every: int) -> int:

@@ -6,6 +6,7 @@ Read-only figures for pages and for the decision to start; the counters themselv
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ LIVE_SECONDS = 2
 LATE_SECONDS = 30
 #: Reports that come within this time of the last mail are watched closely.
 _REPORTS_COME_QUICKLY = timedelta(seconds=60)
+_CHANCE = random.SystemRandom()
 #: What SES charges for 1,000 mails, in US dollars (https://aws.amazon.com/ses/pricing/).
 DOLLARS_PER_THOUSAND = 0.10
 
@@ -113,18 +115,20 @@ def audience(session: Session, campaign: Campaign, counters: Mapping[str, int]) 
     """Who would get the mail now; the figures of a long list are estimated in part."""
     pending, skipped = counters["pending"], counters["skipped"]
     found = left_out(session, campaign, pending)
-    to_come, of_them_suppressed = audience_query.to_come(session, campaign.id)
-    suppressed = found.suppressed + of_them_suppressed
+    to_come = audience_query.to_come(session, campaign, _CHANCE)
+    suppressed = found.suppressed + to_come.suppressed
+    undeliverable = found.undeliverable + to_come.undeliverable
+    doubted = found.doubted + to_come.doubted
     return Audience(
-        total=counters["total"] + to_come,
-        receives=pending + to_come - suppressed - found.undeliverable - found.doubted,
+        total=counters["total"] + to_come.people,
+        receives=pending + to_come.people - suppressed - undeliverable - doubted,
         skipped_already=skipped,
         suppressed=suppressed,
-        undeliverable=found.undeliverable,
-        doubted=found.doubted,
+        undeliverable=undeliverable,
+        doubted=doubted,
         done=counters["total"] - pending - skipped,
-        from_lists=to_come,
-        about=found.about,
+        from_lists=to_come.people,
+        about=found.about or to_come.about,
     )
 
 

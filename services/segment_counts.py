@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, select, text, true
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
@@ -61,19 +61,23 @@ def count_at_once(
 
 
 def estimate(session: Session, conditions: Conditions, chance: random.Random) -> int:
-    """About how many contacts match, by a sample over all ids; gaps among them count as no match.
+    """About how many contacts match."""
+    return by_sample(session, Contact.id, true(), matching(session, conditions), chance)
+
+
+def by_sample(session: Session, row_id: Any, among: Any, asked: Any, chance: random.Random) -> int:
+    """About how many rows `among` some are what is `asked`, by a sample over all their ids; gaps
+    count as no match.
 
     Rounded to two digits: more would promise what a sample cannot know.
     """
-    first, last = session.execute(select(func.min(Contact.id), func.max(Contact.id))).one()
+    first, last = session.execute(select(func.min(row_id), func.max(row_id)).where(among)).one()
     if not last:  # nobody at all
         return 0
     span = last - first + 1
     ids = chance.sample(range(first, last + 1), min(_SAMPLE, span))
     hits = session.scalar(
-        select(func.count())
-        .select_from(Contact)
-        .where(Contact.id.in_(ids), matching(session, conditions))
+        select(func.count()).select_from(row_id.class_).where(row_id.in_(ids), among, asked)
     )
     guess = (hits or 0) * span / len(ids)
     digits = len(str(int(guess)))

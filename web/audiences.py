@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,15 @@ from domain.statuses import AudienceKind, CampaignStatus, MailOutcome
 from models import Campaign
 from services import audience_query, audiences, campaigns, lists, segments
 from services.audiences import Source
+from services.segment_counts import PATIENCE_SECONDS, Counted
 from web.context import now
 from web.database import session
 from web.formatting import count
+from web.live import live_response
 from web.wording import OUTCOME
 
 blueprint = Blueprint("audiences", __name__, url_prefix="/campaigns/<int:campaign_id>/audience")
+_CHANCE = random.SystemRandom()
 _LAUNCHED = (CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.SENT,
              CampaignStatus.CANCELLED)  # fmt: skip
 
@@ -33,7 +37,7 @@ class Chosen:
 
     words: list[str]  # one for each source
     audience: Audience
-    size: int  # people now, or those that were fixed
+    size: Counted  # people now, or those that were fixed
 
 
 class AudienceForm(FlaskForm):
@@ -74,8 +78,7 @@ def edit(campaign_id: int) -> str | tuple[str, int] | Response:
                     db, campaign_id, _sources(form), now(), percent=form.percent.data or 100.0,
                     leave_out=form.leave_out.data or None,
                 )  # fmt: skip
-            people = audience_query.size(session(), campaign_id)
-            flash(f"Saved: {count(people, 'person', 'people')} at present.")
+            flash("Saved.")
             return redirect(url_for(".edit", campaign_id=campaign_id), code=303)
         except campaigns.Refused as refusal:
             form.lists.errors = [str(refusal)]
@@ -125,8 +128,19 @@ def _sources(form: AudienceForm) -> list[Source]:
     return found
 
 
-def chosen(campaign: Campaign) -> Chosen | None:
-    """The audience in words; None for a campaign that has its own files only."""
+@blueprint.get("/size")
+def size(campaign_id: int) -> Response:
+    """The exact figure, for the page that has shown an estimate."""
+    campaigns.get_campaign(session(), campaign_id)
+    people = Counted(audience_query.size(session(), campaign_id), True)
+    return live_response(render_template("audiences/_size.html", size=people, exact=""), 0)
+
+
+def chosen(campaign: Campaign, patience: float = PATIENCE_SECONDS) -> Chosen | None:
+    """The audience in words; None for a campaign that has its own files only.
+
+    Its size is exact if the database has it within `patience` seconds.
+    """
     audience = session().get(Audience, campaign.id)
     if audience is None:
         return None
@@ -137,6 +151,7 @@ def chosen(campaign: Campaign) -> Chosen | None:
         name = f"{kind.capitalize()} {found.name}" if found else f"A {kind} that is deleted"
         outcome = f": {OUTCOME[source.outcome].lower()}" if source.outcome else ""
         words.append(name + outcome)
-    fixed = audience.frozen_at is not None
-    size = audience.total if fixed else audience_query.size(session(), campaign.id)
-    return Chosen(words, audience, size)
+    if audience.frozen_at is not None:
+        return Chosen(words, audience, Counted(audience.total, True))
+    people = audience_query.size_at_once(session(), campaign.id, _CHANCE, patience)
+    return Chosen(words, audience, people)

@@ -38,6 +38,10 @@ _LINKS = {
 }
 
 
+#: How long the page waits for the exact size of an audience from lists (seconds).
+_PATIENCE = 0.03
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a campaign is: rows that had their turn, of all rows."""
@@ -136,7 +140,7 @@ def page_of(campaign_id: int) -> dict[str, Any]:
         "progress": Progress(counters["total"] - open_rows, counters["total"]),
         "pace": progress.pace(session(), campaign, settings(), now(), start=start),
         "problems": campaigns.launch_problems(session(), campaign, settings()) if editable else [],
-        "from_lists": audiences.chosen(campaign),
+        "from_lists": audiences.chosen(campaign, patience=_PATIENCE),
         "preparing": editable and not counters["reached_accepted"],
         "stopped_itself": campaign.paused_by == THE_PRODUCT,
         "scheduled_local": _scheduled_local(campaign),

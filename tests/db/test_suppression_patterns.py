@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime
 from pathlib import Path
 
@@ -182,7 +183,7 @@ def test_the_decision_counts_who_is_covered(
 
 
 def test_people_who_are_still_to_come_from_a_list_are_counted(
-    session: Session, now: datetime
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with writing(session):
         campaign = add_campaign(session, now)
@@ -193,7 +194,11 @@ def test_people_who_are_still_to_come_from_a_list_are_counted(
         session.flush()
         session.add(AudienceSource(campaign_id=campaign.id, kind=AudienceKind.LIST, of_id=one.id))
     block(session, "*.example.com", now)
-    assert audience_query.to_come(session, campaign.id) == (8, 2)
+    told = audience_query.to_come(session, campaign, random.Random(1))
+    assert told == audience_query.ToCome(people=8, suppressed=2)
+    monkeypatch.setattr(audience_query, "_LOOKED_AT", 2)
+    told = audience_query.to_come(session, campaign, random.Random(1))
+    assert told.about, "whom patterns cover is reckoned from a part of many people"
 
 
 def test_the_story_of_a_recipient_names_the_pattern(session: Session, now: datetime) -> None:

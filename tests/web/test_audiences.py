@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime
 
 import pytest
@@ -9,11 +10,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from audience_models import Contact
 from database import writing
-from domain.statuses import CampaignStatus, Fact
-from models import Recipient
+from domain.statuses import CampaignStatus, Fact, Risk, Verdict
+from models import Campaign, Recipient
 from sender.housekeeping import Housekeeping
-from services import list_members, lists
+from services import audience_query, list_members, lists
 from tests.factories import add_campaign, add_recipients
 from tests.web.forms import follow, main_words, page, post
 from web.database import db, wiring
@@ -49,7 +51,8 @@ def test_lists_and_an_outcome_become_the_recipients_when_sending_begins(
 ) -> None:
     draft, readers, earlier = made
     said = choose(logged_in, draft, lists=readers, of_campaign=earlier, outcome="not_opened")
-    assert "Saved: 4 people at present." in said
+    assert "Saved." in said
+    assert "4 people" in said
     assert "List Readers" in said
     assert "Campaign Spring: delivered, but not opened" in said
     shown = main_words(logged_in.get(f"/campaigns/{draft}"))
@@ -91,3 +94,36 @@ def test_a_share_that_is_none_is_refused(
     answer = post(logged_in, f"/campaigns/{draft}/audience/", fields)
     assert answer.status_code == 400
     assert "at most 100" in main_words(answer)
+
+
+def test_a_size_that_takes_long_is_estimated_first_and_exact_later(
+    app: Flask, logged_in: FlaskClient, made: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft, readers, earlier = made
+    choose(logged_in, draft, lists=[readers], of_campaign=earlier, outcome="opened")
+    monkeypatch.setattr("services.audience_query.within", lambda *_: None)
+    answer = logged_in.get(f"/campaigns/{draft}/audience/")
+    [part] = page(answer).xpath("//*[@data-live]/@data-live")
+    assert "≈ 4 people" in main_words(answer), "ana is on the list and in the campaign"
+    exact = logged_in.get(part).get_data(as_text=True)
+    assert "≈" not in exact
+    assert ">3 <" in exact
+    assert "≈ 4 people" in main_words(logged_in.get(f"/campaigns/{draft}"))
+
+
+def test_before_a_launch_whoever_a_check_found_undeliverable_is_left_out(
+    app: Flask, logged_in: FlaskClient, made: tuple[int, int, int]
+) -> None:
+    draft, readers, _ = made
+    choose(logged_in, draft, lists=[readers])
+    with app.app_context(), writing(db.session):
+        people = {one.email: one for one in db.session.scalars(select(Contact))}
+        people["cy@example.com"].verdict = Verdict.UNDELIVERABLE
+        people["dee@example.com"].verdict = Verdict.RISKY
+        people["dee@example.com"].risks = int(Risk.ROLE)
+        campaign = db.session.get_one(Campaign, draft)
+        told = audience_query.to_come(db.session, campaign, random.Random(1))
+        assert (told.people, told.undeliverable, told.doubted) == (3, 1, 0)
+        campaign.skip_risks, campaign.send_undeliverable = int(Risk.ROLE), True
+        told = audience_query.to_come(db.session, campaign, random.Random(1))
+        assert (told.people, told.undeliverable, told.doubted) == (3, 0, 1)
