@@ -12,18 +12,22 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Float
 
 _WRITE = "bes_write"
+#: So long a writing step waits for others on SQLite (seconds): far beyond their longest.
+WRITER_WAIT_SECONDS = 20.0
 
 
 class epoch_now(FunctionElement[float]):
@@ -134,9 +138,21 @@ def begin_immediate(connection: Connection) -> Connection:
     return connection.execution_options(**{_WRITE: True})
 
 
+class DatabaseBusy(OperationalError):
+    """Another program holds SQLite's writer lock for too long; nothing was changed."""
+
+    def __init__(self, seconds: float) -> None:
+        sentence = f"The database is busy: another program has been writing for {seconds:.0f} s."
+        super().__init__("BEGIN IMMEDIATE", None, TimeoutError(sentence))
+
+
 @contextmanager
 def _writer_lock(bind: Any) -> Iterator[None]:
-    """Serialise SQLite writers of all processes and threads through flock; no-op elsewhere."""
+    """Serialise SQLite writers of all processes and threads through flock; no-op elsewhere.
+
+    They take turns in the order in which they came. Raises DatabaseBusy when one that was
+    stopped or hangs keeps the lock for WRITER_WAIT_SECONDS.
+    """
     database = bind.engine.url.database
     if bind.dialect.name != "sqlite" or not database or database == ":memory:":
         yield
@@ -144,10 +160,35 @@ def _writer_lock(bind: Any) -> Iterator[None]:
     # A new open file description for each step: flock then works between threads as well.
     descriptor = os.open(f"{database}.writer-lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _wait_for_turn(descriptor, WRITER_WAIT_SECONDS)
+    try:
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for_turn(descriptor: int, seconds: float) -> None:
+    """Wait in flock's own queue, which knows no deadline: so a thread waits there for us."""
+    turn: Future[None] = Future()
+
+    def wait() -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if turn.set_running_or_notify_cancel():
+            turn.set_result(None)
+        else:  # nobody waits any more
+            os.close(descriptor)
+
+    threading.Thread(target=wait, name="writer-lock", daemon=True).start()
+    try:
+        turn.result(seconds)
+    except BaseException as error:
+        if not turn.cancel():  # it came at the last moment
+            os.close(descriptor)
+        if isinstance(error, TimeoutError):
+            raise DatabaseBusy(seconds) from None
+        raise
 
 
 def is_sqlite(session: Session) -> bool:

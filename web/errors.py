@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, flash, g, redirect, render_template, request, url_for
+from flask import Flask, flash, g, make_response, redirect, render_template, request, url_for
 from flask_login import AnonymousUserMixin, current_user
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response
 
+from database import DatabaseBusy
 from services.campaigns import NotFound, Refused
 from web.database import session
 from web.formatting import zone_or_utc
@@ -35,7 +36,7 @@ _WORDS = {
         "Something broke on our side",
         "The fault is in the server’s log. Nothing was half stored; it is safe to try again.",
     ),
-    503: ("The server is busy", "Wait a moment and try again."),
+    503: ("The server is busy", "Nothing was changed. Wait a moment and try again."),
 }
 _CSRF = (
     "This form has gone stale",
@@ -48,6 +49,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, show_error)
     app.register_error_handler(NotFound, show_not_found)
     app.register_error_handler(Refused, show_refusal)
+    app.register_error_handler(DatabaseBusy, show_busy)
 
 
 def show_error(error: HTTPException) -> tuple[str, int] | Response:
@@ -76,7 +78,19 @@ def show_refusal(error: Refused) -> Response:
     return redirect(back, code=303)
 
 
+def show_busy(error: DatabaseBusy) -> Response:
+    """Another program holds the database for too long."""
+    log.warning("%s %s could not write: %s", request.method, request.path, error.orig)
+    response = make_response(_without_database(503, *_WORDS[503]))
+    response.headers["Retry-After"] = "10"
+    return response
+
+
 def _broken() -> tuple[str, int]:
+    return _without_database(500, *_WORDS[500])
+
+
+def _without_database(code: int, title: str, sentence: str) -> tuple[str, int]:
     """The page for a fault of ours: must not need the database, which may be the fault."""
     try:
         session().rollback()
@@ -84,7 +98,7 @@ def _broken() -> tuple[str, int]:
         log.warning("the session could not be rolled back after an error")
     g._login_user = AnonymousUserMixin()
     g.zone = zone_or_utc(None)
-    return _page(500, *_WORDS[500])
+    return _page(code, title, sentence)
 
 
 def _page(code: int, title: str, sentence: str) -> tuple[str, int]:

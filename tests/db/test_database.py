@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from database import (
     Checkpoints,
+    DatabaseBusy,
     bulk_session,
     bytes_array,
     epoch_now,
@@ -70,6 +71,27 @@ def test_writers_in_threads_lose_no_update(sessions: sessionmaker[Session], now:
         thread.join()
     with sessions() as session:
         assert session.get_one(InstallationValue, "count").value == "80"
+
+
+def test_a_writer_that_hangs_holds_up_others_no_longer_than_the_deadline(
+    sessions: sessionmaker[Session], now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = sessions()
+    if not is_sqlite(hangs):
+        pytest.skip("PostgreSQL locks rows, not the database")
+    monkeypatch.setattr("database.WRITER_WAIT_SECONDS", 0.05)
+    with (
+        writing(hangs),
+        sessions() as session,
+        pytest.raises(DatabaseBusy, match="The database is busy"),
+        writing(session),
+    ):
+        pytest.fail("two writers at once")
+    monkeypatch.setattr("database.WRITER_WAIT_SECONDS", 60.0)
+    with writing(sessions()) as session:  # whoever gave up is out of the queue
+        session.add(_notice("later", now))
+    with sessions() as session:
+        assert session.get(Notice, "later") is not None
 
 
 def test_database_clock_is_seconds_since_the_epoch(session: Session) -> None:

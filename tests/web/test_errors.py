@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import create_app
 from database import writing
-from tests.web.forms import main_words, page
+from tests.web.forms import main_words, page, post
 from web import once
 from web.database import db
 
@@ -56,6 +56,22 @@ def test_a_broken_database_still_gives_a_page(
     assert "Something broke on our side" in main_words(answer)
     assert "notices" not in main_words(answer)
     assert "Exception on / [GET]" in caplog.text
+
+
+def test_a_database_that_another_program_holds_is_a_wait_and_not_a_fault(
+    app: Flask,
+    engine: Engine,
+    logged_in: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL locks rows, not the database")
+    monkeypatch.setattr("database.WRITER_WAIT_SECONDS", 0.05)
+    with app.app_context(), writing(db.session()):
+        answer = post(logged_in, "/suppressions/add", {"addresses": "ida@example.com"})
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "10"
+    assert "Nothing was changed" in main_words(answer)
 
 
 def test_every_page_says_where_mails_go(settings: Any, logged_in: FlaskClient) -> None:
