@@ -1,19 +1,26 @@
-"""The two SQS calls of the poller: over urllib3 where that covers the set-up, or boto3 itself.
+"""The two SQS calls of the poller: signed by hand where that covers the set-up, or boto3 itself.
 
 A backlog is worked off ten messages a call, and boto3 spends four times the CPU of the call
-itself. Both ways raise botocore's errors.
+itself; so requests are written to a connection in one piece. Both ways raise botocore's errors.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import ssl
+import time
+import weakref
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-import urllib3
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 from aws.signing import JsonSigner
 
@@ -25,7 +32,8 @@ MOST_MESSAGES = 10
 _CONNECT_SECONDS = 4.0
 #: Beyond the time that a long poll waits.
 _READ_SECONDS = 10.0
-_CONNECTIONS = 32
+#: A connection that rested longer may be closed by the other side at any moment. Seconds.
+_MOST_IDLE = 15.0
 
 
 class QueueCalls(Protocol):
@@ -70,7 +78,7 @@ class BotoQueueCalls:
 
 
 class SignedQueueCalls:
-    """The calls in SQS's JSON protocol, signed by aws.signing, sent by urllib3.
+    """The calls in SQS's JSON protocol, signed by aws.signing, over connections of urllib3.
 
     `credentials` is botocore's object (refreshing ones are asked at each call); `ca_bundle` a
     PEM file for https.
@@ -79,11 +87,14 @@ class SignedQueueCalls:
     def __init__(
         self, *, endpoint_url: str, region: str, credentials: Any, ca_bundle: str | None = None
     ) -> None:
-        self._path = urlsplit(endpoint_url).path.rstrip("/") + "/"
+        self._parts = urlsplit(endpoint_url)
+        self._path = self._parts.path.rstrip("/") + "/"
         self._signer = JsonSigner(endpoint_url, region, "sqs")
         self._credentials = credentials
-        pools = urllib3.PoolManager(maxsize=_CONNECTIONS, ca_certs=ca_bundle)
-        self._pool = pools.connection_from_url(endpoint_url)
+        self._idle: deque[tuple[float, HTTPConnection]] = deque()
+        weakref.finalize(self, _close, self._idle)
+        secure = self._parts.scheme == "https"
+        self._tls = ssl.create_default_context(cafile=ca_bundle) if secure else None
 
     def receive(self, url: str, wait_seconds: int, visibility_seconds: int) -> list[Any]:
         """See QueueCalls."""
@@ -99,31 +110,71 @@ class SignedQueueCalls:
 
     def _call(self, operation: str, request: dict[str, Any], read_seconds: float) -> dict[str, Any]:
         body = json.dumps(request).encode()
+        data = self._head(operation, body) + body
         try:
-            response = self._pool.urlopen(
-                "POST",
-                self._path,
-                body=body,
-                headers=self._sign(operation, body),
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
-                retries=False,
-                redirect=False,
-            )
-            answer = json.loads(response.data)
-        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            status, said = self._exchange(data, read_seconds)
+            answer = json.loads(said)
+        except (OSError, HTTPException, HTTPError, ValueError) as error:
             raise HTTPClientError(error=error) from error
-        if response.status == 200 and isinstance(answer, dict):
+        if status == 200 and isinstance(answer, dict):
             return answer
-        said = answer if isinstance(answer, dict) else {}
-        code = str(said.get("__type") or response.status).rpartition("#")[2]
-        message = str(said.get("message") or said.get("Message") or "")
+        problem = answer if isinstance(answer, dict) else {}
+        code = str(problem.get("__type") or status).rpartition("#")[2]
+        message = str(problem.get("message") or problem.get("Message") or "")
         raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
-    def _sign(self, operation: str, body: bytes) -> dict[str, str]:
+    def _exchange(self, data: bytes, read_seconds: float) -> tuple[int, bytes]:
+        """Write a request in one piece; the answer's status and body."""
+        connection = self._connected()
+        try:
+            line = connection.sock
+            line.settimeout(read_seconds)
+            line.sendall(data)
+            response = HTTPResponse(line, method="POST")
+            response.begin()
+            said = response.read()
+        except BaseException:
+            connection.close()
+            raise
+        if response.will_close:
+            connection.close()
+        else:
+            self._idle.append((time.monotonic(), connection))
+        return response.status, said
+
+    def _connected(self) -> HTTPConnection:
+        with contextlib.suppress(IndexError):  # no connection rests, or another thread took it
+            while True:
+                since, connection = self._idle.pop()
+                if time.monotonic() - since < _MOST_IDLE and connection.is_connected:
+                    return connection
+                connection.close()
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._tls is None:
+            connection = HTTPConnection(host, port, timeout=_CONNECT_SECONDS)
+        else:
+            connection = HTTPSConnection(
+                host, port, timeout=_CONNECT_SECONDS, ssl_context=self._tls
+            )
+        connection.connect()
+        return connection
+
+    def _head(self, operation: str, body: bytes) -> bytes:
         keys = self._credentials and self._credentials.get_frozen_credentials()
         if not keys or not keys.access_key:
             raise NoCredentialsError
-        signed = self._signer.headers(
+        headers = self._signer.headers(
             keys, self._path, body, datetime.now(UTC), f"AmazonSQS.{operation}"
         )
-        return {"user-agent": "bulk-email-scheduler", **signed}
+        headers |= {
+            "accept-encoding": "identity",
+            "user-agent": "bulk-email-scheduler",
+            "content-length": str(len(body)),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"POST {self._path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+
+
+def _close(idle: deque[tuple[float, HTTPConnection]]) -> None:
+    for _, connection in idle:
+        connection.close()

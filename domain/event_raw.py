@@ -1,16 +1,19 @@
 """Raw events small enough to keep: JSON text to compressed bytes and back.
 
 Every event repeats the headers of its mail and facts about the account, which we know
-ourselves: `without_repeats` leaves them out of the many ordinary events. SES repeats the same
-structure and names in every event, so a preset dictionary does most of the work. A dictionary
-is never changed, because stored events need it: a better one gets the next number.
+ourselves: `without_repeats` leaves them out of the many ordinary events, and our own tags, which
+the columns of a stored event repeat. SES repeats the same structure and names in every event, so
+a preset dictionary does most of the work. A dictionary is never changed, because stored events
+need it: a better one gets the next number.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from typing import Any
+from urllib.parse import quote
 
 #: What SES events are made of; zlib reaches what stands last most cheaply.
 _DICTIONARY_1 = (
@@ -70,6 +73,10 @@ _REPEATED = frozenset((
     "headers", "commonHeaders", "headersTruncated", "source", "sourceArn", "sendingAccountId",
     "sourceIp", "callerIdentity",
 ))  # fmt: skip
+#: Where and with what somebody read a mail, and the link that was made for them.
+_ABOUT_THE_PERSON = frozenset(("ipAddress", "userAgent", "link", "linkTags"))
+#: Our own tags, which become columns of the stored event (services.delivery_events).
+_IN_COLUMNS = frozenset(("bes_install", "bes_campaign", "bes_recipient", "bes_attempt"))
 _write = json.JSONEncoder(separators=(",", ":")).encode
 _DICTIONARIES = {1: _DICTIONARY_1}
 _NEWEST = 1
@@ -79,14 +86,37 @@ _PREPARED = zlib.compressobj(6, zlib.DEFLATED, -13, 6, zdict=_DICTIONARIES[_NEWE
 
 
 def without_repeats(payload: dict[str, Any]) -> str:
-    """The event without what every event of the same sending repeats: three quarters of it."""
+    """The event without what we know anyway: headers, account, tags of a recipient's own mail."""
     mail = payload.get("mail")
     if not isinstance(mail, dict):
         return _write(payload)
     short = {name: value for name, value in mail.items() if name not in _REPEATED}
-    if isinstance(tags := short.get("tags"), dict):
-        short["tags"] = {name: tags[name] for name in tags if not name.startswith("ses:")}
+    if isinstance(tags := short.pop("tags", None), dict):
+        known = frozenset[str]() if "bes_recipient" not in tags else _IN_COLUMNS
+        kept = {n: tags[n] for n in tags if n not in known and not n.startswith("ses:")}
+        if kept:
+            short["tags"] = kept
     return _write(payload | {"mail": short})
+
+
+def without_person(payload: dict[str, Any], address: str, instead: str) -> str:
+    """The event with everything that tells who the person was taken out; what happened stays.
+
+    `address` is a bare address in lower case. For events of one recipient.
+    """
+    names = re.compile(f"{re.escape(address)}|{re.escape(quote(address, safe=''))}", re.IGNORECASE)
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {n: cleaned(v) for n, v in value.items() if n not in _ABOUT_THE_PERSON}
+        if isinstance(value, list):
+            return [cleaned(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        # "Ada Example <ada@example.com>" tells a name as well.
+        return instead if value.endswith(">") and names.search(value) else names.sub(instead, value)
+
+    return without_repeats(cleaned(payload))
 
 
 def pack(text: str) -> bytes:

@@ -30,7 +30,7 @@ def text_in(parent: dict[str, Any], name: str) -> str:
     value = parent.get(name)
     if not isinstance(value, str):
         return ""
-    return value if value.isascii() and "\0" not in value else _storable(value)
+    return value if is_storable(value) else storable(value)
 
 
 def texts_in(parent: dict[str, Any], name: str) -> list[str]:
@@ -39,13 +39,17 @@ def texts_in(parent: dict[str, Any], name: str) -> list[str]:
     if not isinstance(value, list):
         return []
     return [
-        item if item.isascii() and "\0" not in item else _storable(item)
-        for item in value
-        if isinstance(item, str)
+        item if is_storable(item) else storable(item) for item in value if isinstance(item, str)
     ]
 
 
-def _storable(text: str) -> str:
+def is_storable(text: str) -> bool:
+    """Whether a text is surely stored as it is; a quick look that nearly every text passes."""
+    return text.isascii() and "\0" not in text
+
+
+def storable(text: str) -> str:
+    """The text without what a database cannot store (NUL, half of a surrogate pair)."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 

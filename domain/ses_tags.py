@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from domain.ses_json import object_in, texts_in
+from domain.ses_json import is_storable, object_in, storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,10 @@ def our_tags(mail: dict[str, Any]) -> OurTags:
 
 
 def _first(tags: dict[str, Any], name: str) -> str | None:
-    values = texts_in(tags, name)
-    return values[0][:64] if values else None
+    values = tags.get(name)
+    if isinstance(values, list) and values and isinstance(values[0], str):
+        return values[0][:64] if is_storable(values[0]) else storable(values[0])[:64]
+    return None
 
 
 def _number(text: str | None) -> int | None:

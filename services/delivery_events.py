@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, Table, bindparam, func, select, text, update
+from sqlalchemy import ARRAY, Row, Table, bindparam, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from database import is_sqlite
 from domain.event_raw import pack, unpack, without_repeats
 from domain.ses_events import CRITICAL_KINDS, EventKind, SesEvent, load_text, parse_text
+from domain.ses_tags import OurTags
 from domain.statuses import EventStatus
 from models import Event
 from services.event_backlog import WAITING
@@ -31,6 +32,7 @@ _EVENTS = cast(Table, Event.__table__)
 _KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 _ORDINARY_KINDS = _KNOWN_KINDS - {kind.value for kind in CRITICAL_KINDS}
 _KEYS_PER_QUERY = 500
+_OF_WAITING = ("key", "raw", "status", "recipient_id", "campaign_id", "attempt_id")
 _COLUMNS = tuple(column.name for column in _EVENTS.columns)
 _INSERT_SQLITE = sqlite.insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.key)
 _INSERT_POSTGRESQL = (
@@ -154,7 +156,7 @@ def apply_stored(session: Session, keys: Iterable[bytes], now: datetime) -> int:
     stored: list[Any] = []
     for start in range(0, len(wanted), _KEYS_PER_QUERY):
         query = (
-            select(_EVENTS.c.key, _EVENTS.c.raw, _EVENTS.c.status)
+            select(*(_EVENTS.c[name] for name in _OF_WAITING))
             .where(_EVENTS.c.key.in_(wanted[start : start + _KEYS_PER_QUERY]))
             .where(_EVENTS.c.status.in_(waiting))
             .order_by(_EVENTS.c.key)
@@ -162,7 +164,11 @@ def apply_stored(session: Session, keys: Iterable[bytes], now: datetime) -> int:
         )
         stored += session.execute(query).all()
     install = installation_id(session)
-    events = [(row, event) for row in stored if (event := event_of(row.key, row.raw)) is not None]
+    events = [
+        (row, _with_tags(row, event, install))
+        for row in stored
+        if (event := event_of(row.key, row.raw)) is not None
+    ]
     readable = {row.key for row, _ in events}
     _bury(session, [row.key for row in stored if row.key not in readable])
     matches, rows = match_events(session, [event for _, event in events], install)
@@ -200,7 +206,20 @@ def event_of(key: bytes, raw: bytes | None) -> SesEvent | None:
         return None
     if not isinstance(parsed, list):
         return None
+    if len(parsed) == 1:  # also one whose person was erased, so that its key tells another name
+        return parsed[0]
     return next((event for event in parsed if event.key == key), None)
+
+
+def _with_tags(row: Row[Any], event: SesEvent, install: str) -> SesEvent:
+    """The event with the tags that were not stored with it, because its columns say the same.
+
+    Of what still waits only events with our tags name a recipient.
+    """
+    if event.tags.install is not None or row.recipient_id is None:
+        return event
+    tags = OurTags(install, row.campaign_id, row.recipient_id, row.attempt_id)
+    return replace(event, tags=tags)
 
 
 def count_unapplied(session: Session) -> int:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import Table, delete, func, or_, select, update
+from sqlalchemy import Table, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from audience_models import Contact, ContactList, ListMember
 from database import bulk_session, writing
-from domain.event_raw import unpack
+from domain.event_raw import pack, unpack, without_person
+from domain.ses_events import load_text, parse_event
 from domain.statuses import CampaignStatus, EventStatus, Fact, MemberStatus, SuppressionReason
 from domain.statuses import RecipientStatus as Status
 from models import (
@@ -78,7 +79,7 @@ def erase(
                     "A mail to this address is being sent or in doubt: erase it when that is over."
                 )
             ids = [row.id for row in rows]
-            events += _erase_events(session, ids, now)
+            events += _erase_events(session, ids, address, hashed, now)
             _erase_rows(session, ids, hashed, now)
             _erase_words(session, address)
             signups.forget(session, hashed)
@@ -132,17 +133,39 @@ def _erase_rows(session: Session, ids: Sequence[int], hashed: bytes, now: dateti
     )
 
 
-def _erase_events(session: Session, ids: Sequence[int], now: datetime) -> int:
-    """Drop the raw form of the events of these rows, after what waits was applied."""
+def _erase_events(
+    session: Session, ids: Sequence[int], address: str, hashed: bytes, now: datetime
+) -> int:
+    """Rewrite the raw events of these rows without the person, after what waits was applied.
+
+    What happened stays, so that a campaign can still be derived afresh from its events.
+    """
     mine = Event.recipient_id.in_(ids)
     late = session.scalars(select(Event.key).where(mine, Event.status != EventStatus.APPLIED)).all()
     delivery_events.apply_stored(session, late, now)
-    gone = session.execute(
-        update(_EVENTS)
-        .where(_EVENTS.c.recipient_id.in_(ids), _EVENTS.c.raw.is_not(None))
-        .values(raw=None)
-    )
-    return int(getattr(gone, "rowcount", 0))
+    query = select(_EVENTS.c.key, _EVENTS.c.raw)
+    query = query.where(_EVENTS.c.recipient_id.in_(ids), _EVENTS.c.raw.is_not(None))
+    found = session.execute(query).all()
+    rewritten = [
+        {"b_key": row.key, "b_raw": _rewritten(row.raw, address, f"erased:{hashed.hex()}")}
+        for row in found
+    ]
+    if rewritten:
+        statement = update(_EVENTS).where(_EVENTS.c.key == bindparam("b_key"))
+        session.connection().execute(statement.values(raw=bindparam("b_raw")), rewritten)
+    return len(found)
+
+
+def _rewritten(raw: bytes, address: str, instead: str) -> bytes | None:
+    """None where others are named as well, or what cannot be read: such a raw form goes."""
+    try:
+        payload = load_text(unpack(raw))
+    except ValueError:
+        return None
+    parsed = parse_event(payload)
+    if not isinstance(parsed, list) or len(parsed) > 1 or len(parsed[0].destinations) > 1:
+        return None
+    return pack(without_person(payload, address, instead))
 
 
 def _erase_loose_events(session: Session, address: str) -> int:

@@ -11,14 +11,17 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from audience_models import Contact
 from database import writing
-from domain.event_raw import pack
+from domain.event_raw import pack, unpack
 from domain.statuses import CampaignStatus, EventStatus, Fact, RecipientStatus, SuppressionReason
 from models import DeadLetter, Event, Recipient, Suppression
 from services import contact_history, contacts, erasure, list_members, lists, suppression
 from services.campaigns import Refused
+from services.delivery_events import store
+from services.event_replay import has_purged_events, replay_step
 from services.ledger import read_counters
 from services.recount import recount
 from tests.factories import add_campaign, add_recipients, add_sending
+from tests.ses_messages import incoming, mail_events
 
 ANA = "ana@example.com"
 
@@ -115,7 +118,8 @@ def test_erasing_leaves_the_hash_and_the_figures_and_no_address(
     for one in rows:
         kept = f"{one.email}{one.address}{one.variables}{one.reason}"
         assert "ana" not in kept
-    assert not [event for event in session.scalars(select(Event)) if event.raw]
+    raws = [unpack(event.raw) for event in session.scalars(select(Event)) if event.raw]
+    assert not [raw for raw in raws if "ana" in raw.lower()]
     assert session.scalars(select(DeadLetter)).all() == []
     assert session.scalars(select(Contact)).all() == []
     kept_out = session.scalars(select(Suppression)).one()
@@ -125,6 +129,42 @@ def test_erasing_leaves_the_hash_and_the_figures_and_no_address(
     assert lists.all_lists(session)[0].members == 0
     for campaign_id in (row.campaign_id, draft.id, late.id):
         assert read_counters(session, campaign_id) == recount(session, campaign_id)
+
+
+def test_after_an_erasure_the_campaign_can_still_be_derived_from_its_events(
+    sessions: sessionmaker[Session], session: Session, ana: Contact, now: datetime
+) -> None:
+    with writing(session):
+        campaign = add_campaign(session, now)
+        rows = add_sending(session, campaign, [ANA, "bo@example.com"], now)
+    for row in rows:
+        mail = mail_events(session, row, now)
+        texts = [mail.send(), mail.delivery(), mail.opened(), mail.clicked(), mail.bounce()]
+        texts[0] = texts[0].replace(f'["{ANA}"]', f'["Ana Example <{ANA.upper()}>"]')
+        with writing(session):
+            store(session, incoming(texts), now)
+
+    def ledger() -> list[tuple[object, ...]]:
+        session.rollback()
+        columns = (Recipient.status, Recipient.facts, Recipient.opens, Recipient.clicks,
+                   Recipient.delivered_at, Recipient.bounced_at, Recipient.opened_at)  # fmt: skip
+        return [tuple(row) for row in session.execute(select(*columns).order_by(Recipient.id))]
+
+    before = ledger()
+    erasure.erase(sessions, ana.id, now, keep_out=False)
+    session.rollback()
+    query = select(Event.raw).where(Event.recipient_id == rows[0].id)
+    raws = [unpack(raw or b"").lower() for raw in session.scalars(query)]
+    assert len(raws) == 5
+    assert not [
+        raw for raw in raws for word in ("ana", "mozilla", "203.0.113", "https:") if word in raw
+    ]
+    assert not has_purged_events(session, campaign.id)
+    with writing(session):
+        replay_step(session, campaign.id, 0, now, raise_only=False)
+    assert ledger() == before
+    assert read_counters(session, campaign.id) == recount(session, campaign.id)
+    assert ANA not in session.scalars(select(Suppression.address)).all()
 
 
 def test_nobody_is_erased_while_a_mail_is_out(
