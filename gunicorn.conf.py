@@ -2,8 +2,11 @@
 
 The scheduler runs beside the workers under a supervisor. The application is built before the
 workers are forked, so that a new worker is warm at once and shares the work with the others from
-its first second. It opens no database connection and starts no thread before its first request,
-so that none is shared between processes.
+its first second. No database connection and no thread is there when they are, so that none is
+shared between processes.
+
+SIGHUP makes new workers of the application as it was loaded at the start. New code or settings need
+a restart, or SIGUSR2, which starts a second gunicorn beside this one.
 """
 
 import os
@@ -13,6 +16,7 @@ from typing import Any
 import supervisor
 from config import ConfigError, load_settings
 from launcher import first_start
+from web.warm_up import warm_up
 
 try:
     _settings = load_settings()
@@ -43,17 +47,12 @@ def on_starting(server: object) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """The port is ours: say where, start what runs beside the web, and compile all pages once.
-
-    Otherwise the first visitors of every worker would wait for that, half a second a page.
-    """
+    """The port is ours: say where, start what runs beside the web, and make a page once."""
     for line in first_start.welcome(_settings):
         print(line, flush=True)
     if supervisor.children_for(_settings):
         _supervisors.append(supervisor.Handle())
-    pages = server.app.wsgi().jinja_env
-    for name in pages.list_templates():
-        pages.get_template(name)
+    warm_up(server.app.wsgi())
 
 
 def on_exit(server: object) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain.statuses import EventStatus
 from models import Campaign, Event, Recipient
 from services import event_log
 from services.campaigns import NotFound
 from services.delivery_events import event_of
+from services.event_log import LogFilter
 from services.exports import Row, chunks, shown
 
 #: Stable: programs read them.
@@ -23,17 +23,15 @@ _RECIPIENTS, _EVENTS = 500, 500
 
 
 def event_rows(
-    sessions: sessionmaker[Session], *, status: EventStatus | None = None, text: str = ""
+    sessions: sessionmaker[Session],
+    wanted: LogFilter = LogFilter(),  # noqa: B008 - frozen
 ) -> Iterator[Row]:
-    """The header, then the notification log, newest first; `text` is a whole address or a SES
-    message id, as on its page."""
+    """The header, then the notification log, newest first, filtered as on its page."""
     yield COLUMNS
     before: str | None = None
     while True:
         with sessions() as session:
-            page = event_log.log_page(
-                session, status=status, text=text, before=before, limit=_EVENTS
-            )
+            page = event_log.log_page(session, wanted, before=before, limit=_EVENTS)
             addresses = {entry.event.key: entry.address for entry in page.entries}
             rows = _written(session, [entry.event for entry in page.entries], addresses)
         yield from rows

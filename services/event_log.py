@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, Row, Subquery, and_, func, or_, select, true
 from sqlalchemy.orm import Session, defer
 
 from domain.addresses import address_key
@@ -25,6 +25,9 @@ from services.event_backlog import WAITING
 PAGE_SIZE = 50
 #: Characters of a message that its list shows; one may have a million.
 LETTER_SHOWN = 4000
+#: Events that one page looks through for a filter that no index answers.
+LOOK_AT = 20_000
+_WAITING_STATUSES = (EventStatus.NEW, EventStatus.PARKED, EventStatus.DEAD)
 #: Beyond this the number of a day's events is said as "more than".
 _COUNT_UP_TO = 100_000
 _SEARCHED_ROWS = 500
@@ -45,11 +48,43 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class LogFilter:
+    """What the log shows; None and "" stand for all. `text` is a whole address or a message id."""
+
+    status: EventStatus | None = None
+    kind: str | None = None
+    campaign_id: int | None = None
+    door: str | None = None
+    text: str = ""
+
+    @property
+    def looks_through(self) -> bool:
+        """Whether it holds for events that no index finds: they are looked through in steps."""
+        by_index = self.status in _WAITING_STATUSES or bool(self.text.strip())
+        return not by_index and any((self.status, self.kind, self.campaign_id, self.door))
+
+    def conditions(self, event: Any) -> list[Any]:
+        """The filter over the columns of events, its text aside."""
+        wanted = {
+            "status": self.status,
+            "kind": self.kind,
+            "campaign_id": self.campaign_id,
+            "door": self.door,
+        }
+        found = [getattr(event, name) == value for name, value in wanted.items() if value]
+        return [*found, WAITING] if self.status in _WAITING_STATUSES else found
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
-    """A page of the log; `before` asks for the next one, None = the end."""
+    """A page of the log; `before` asks for the next one, None = the end.
+
+    `looked_back_to` is set where only so many events were looked through, up to then.
+    """
 
     entries: Sequence[LogEntry]
     before: str | None
+    looked_back_to: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +109,42 @@ class Figures:
 
 
 def log_page(
-    session: Session,
-    *,
-    status: EventStatus | None = None,
-    text: str = "",
-    before: str | None = None,
-    limit: int = PAGE_SIZE,
+    session: Session, wanted: LogFilter, *, before: str | None = None, limit: int = PAGE_SIZE
 ) -> LogPage:
-    """A page, newest first; `text` is a whole address or a SES message id."""
+    """A page, newest first."""
     query = select(Event, Recipient.email, Campaign.name).outerjoin(
         Recipient, Recipient.id == Event.recipient_id
     )
     query = query.outerjoin(Campaign, Campaign.id == Event.campaign_id)
-    if status is not None:
-        query = query.where(Event.status == status)
-    if status in (EventStatus.NEW, EventStatus.PARKED, EventStatus.DEAD):
-        query = query.where(WAITING)
-    if text.strip():
-        query = query.where(_found(session, text.strip()))
-    query = query.where(_older_than(before))
+    if wanted.looks_through:
+        window = _window(before)
+        keys = select(window.c.key).where(*wanted.conditions(window.c))
+        keys = keys.order_by(window.c.received_at.desc(), window.c.key.desc()).limit(limit + 1)
+        query = query.where(Event.key.in_(session.scalars(keys).all()))
+    else:
+        query = query.where(*wanted.conditions(Event), _older_than(before))
+    if wanted.text.strip():
+        query = query.where(_found(session, wanted.text.strip()))
     query = query.order_by(Event.received_at.desc(), Event.key.desc()).limit(limit + 1)
     entries = [LogEntry(event, email or _address(event), name)
                for event, email, name in session.execute(query)]  # fmt: skip
     more, entries = len(entries) > limit, entries[:limit]
-    return LogPage(entries, _cursor(entries[-1].event) if more else None)
+    if more or not wanted.looks_through:
+        return LogPage(entries, _cursor(entries[-1].event) if more else None)
+    edge = select(Event).where(_older_than(before)).offset(LOOK_AT - 1).limit(1)
+    edge = edge.order_by(Event.received_at.desc(), Event.key.desc())
+    last = session.scalars(edge.options(defer(Event.raw))).first()
+    if last is None:
+        return LogPage(entries, None)
+    return LogPage(entries, _cursor(last), last.received_at)
+
+
+def _window(before: str | None) -> Subquery:
+    """The next events that are looked through: few enough for a page to be there at once."""
+    columns = (Event.key, Event.received_at, Event.kind, Event.status)
+    query = select(*columns, Event.campaign_id, Event.door).where(_older_than(before))
+    query = query.order_by(Event.received_at.desc(), Event.key.desc())
+    return query.limit(LOOK_AT).subquery()
 
 
 def open_event(session: Session, key: str) -> Opened | None:

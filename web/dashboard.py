@@ -41,7 +41,7 @@ _FINISHED_SHOWN, _DRAFTS_SHOWN = 8, 3
 @blueprint.get("/")
 def index() -> str:
     """The first page after signing in."""
-    return render_template("dashboard/index.html", **_page())
+    return render_template("dashboard/index.html", **dashboard_page())
 
 
 @blueprint.get("/live")
@@ -49,13 +49,14 @@ def live() -> Response:
     """The same figures again."""
 
     def make() -> tuple[str, int]:
-        page = _page()
+        page = dashboard_page()
         return render_template("dashboard/_live.html", **page), page["next_in"]
 
     return shared_fragment(make)
 
 
-def _page() -> dict[str, Any]:
+def dashboard_page() -> dict[str, Any]:
+    """What the page and its live part show."""
     running = [_running(campaign) for campaign in progress.running_campaigns(session())]
     sending = any(row["campaign"].status is CampaignStatus.SENDING for row in running)
     return {

@@ -11,7 +11,6 @@ from flask import Blueprint, Response, abort, request
 
 from domain.segments import Conditions
 from domain.statuses import (
-    EventStatus,
     MemberStatus,
     RecipientStatus,
     SuppressionReason,
@@ -23,6 +22,7 @@ from services.lists import get_list
 from services.segments import get_segment
 from web.context import now
 from web.database import session, wiring
+from web.log_filter import chosen_of_log
 
 Chosen = TypeVar("Chosen", bound=StrEnum)
 
@@ -56,10 +56,7 @@ def campaign_events(campaign_id: int) -> Response:
 @blueprint.get("/notifications/export")
 def events() -> Response:
     """The notification log as it is filtered, newest first."""
-    rows = event_export.event_rows(
-        wiring().sessions, status=_one_of(EventStatus, "show"),
-        text=request.args.get("q", "")[:320],
-    )  # fmt: skip
+    rows = event_export.event_rows(wiring().sessions, chosen_of_log())
     return download(rows, "notifications")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -19,13 +18,19 @@ from services.event_log import Figures, LogEntry
 from web.context import now
 from web.database import session
 from web.formatting import count, number
+from web.log_filter import DOORS, choices, chosen_of_log, in_address
 from web.security import local_path
 from web.wording import Wording, moment_wording, wording
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("notifications", __name__, url_prefix="/notifications")
-DOORS = {"http": "HTTPS", "sqs": "SQS"}
-_FILTERS = (EventStatus.APPLIED, EventStatus.PARKED, EventStatus.DEAD)
+_FILTERS = (
+    EventStatus.APPLIED,
+    EventStatus.PARKED,
+    EventStatus.DEAD,
+    EventStatus.IGNORED,
+    EventStatus.EXPIRED,
+)
 _CAN_RETRY = (EventStatus.DEAD, EventStatus.PARKED, EventStatus.NEW)
 
 
@@ -140,13 +145,12 @@ def _back() -> AnyResponse:
 
 
 def _page(opened: Details | None) -> str:
-    show = request.args.get("show", "")
-    status = EventStatus(show) if show in _FILTERS else None
-    query = request.args.get("q", "")[:320].strip()
+    wanted = chosen_of_log()
     before = request.args.get("before")
-    page = event_log.log_page(session(), status=status, text=query, before=before)
+    page = event_log.log_page(session(), wanted, before=before)
     figures = event_log.figures(session(), now())
-    here: dict[str, Any] = {"show": show or None, "q": query or None}
+    here = in_address(wanted)
+    filtered = any(here.values())
     shown = number(len(page.entries))
     return render_template(
         "notifications/index.html",
@@ -156,11 +160,13 @@ def _page(opened: Details | None) -> str:
         backlog=event_health.backlog(session(), now()),
         by_minute=event_health.events_by_minute(session(), now()),
         doors=DOORS,
-        show=show if status else "",
-        query=query,
+        here=here,
+        filtered=filtered,
         before=before,
         chips=_chips(figures),
-        position=f"{'Older' if before else 'Newest'} {shown}" + (" that match" if query else ""),
+        choices=choices(wanted),
+        looked_back_to=page.looked_back_to,
+        position=f"{'Older' if before else 'Newest'} {shown}" + (" that match" if filtered else ""),
         newest=url_for(".index", **here) if before else None,
         older=url_for(".index", before=page.before, **here) if page.before else None,
     )

@@ -22,6 +22,7 @@ from services import (
     suppression,
 )
 from services.campaigns import NotFound
+from services.event_log import LogFilter
 from tests.factories import add_campaign, add_recipients
 
 Sessions = sessionmaker[Session]
@@ -131,9 +132,9 @@ def test_the_log_is_exported_as_it_is_filtered(
 ) -> None:
     monkeypatch.setattr(event_export, "_EVENTS", 3)
     assert len(list(event_export.event_rows(sessions))) == 1 + 4
-    mine = list(event_export.event_rows(sessions, text="bo@example.com"))
+    mine = list(event_export.event_rows(sessions, LogFilter(text="bo@example.com")))
     assert [row[4] for row in mine] == ["email", "bo@example.com", "bo@example.com"]
-    assert len(list(event_export.event_rows(sessions, status=EventStatus.DEAD))) == 1
+    assert len(list(event_export.event_rows(sessions, LogFilter(EventStatus.DEAD)))) == 1
 
 
 def test_recipients_are_exported_by_verdict_and_by_what_is_searched(

@@ -15,7 +15,8 @@ from sqlalchemy import select
 from database import writing
 from domain.ses_events import parse_text
 from domain.statuses import EventStatus
-from models import DeadLetter, Event, Recipient
+from models import Campaign, DeadLetter, Event, Recipient
+from services import event_log
 from services.dead_letters import keep_dead_letter
 from services.delivery_events import Incoming, store, store_dead
 from services.installation import installation_id
@@ -96,6 +97,49 @@ def test_events_that_wait_for_their_mail_have_a_filter(logged_in: FlaskClient) -
     rows = page(logged_in.get("/notifications/?show=parked")).xpath("//tbody/tr")
     assert len(rows) == 1
     assert "stranger@example.net" in rows[0].text_content()
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("look_at", [20_000, 7])
+def test_the_log_is_filtered_by_type_campaign_source_and_result(
+    app: Flask, logged_in: FlaskClient, look_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only a few events are looked through for a page: none is left out."""
+    monkeypatch.setattr(event_log, "LOOK_AT", look_at)
+    with app.app_context():
+        campaign = db.session.scalars(select(Campaign.id)).first()
+
+    def found(query: str) -> list[str]:
+        address, rows = f"/notifications/?{query}", []
+        while address:
+            shown = page(logged_in.get(address))
+            rows += [row.text_content() for row in shown.xpath("//tbody/tr")]
+            address = (shown.xpath("//a[@rel='next']/@href") or [""])[0]
+        return rows
+
+    assert len(found("type=Delivery&show=applied&door=sqs")) == 70
+    assert len(found(f"campaign={campaign}")) == 70
+    assert len(found("door=sqs")) == 71
+    assert found("door=http") == found("type=Complaint") == found("campaign=99") == []
+    assert len(found("type=Delivery&q=reader07@example.com")) == 1
+    assert found("type=Open&q=reader07@example.com") == []
+    [stranger] = found("show=parked&door=sqs")
+    assert "stranger@example.net" in stranger
+
+
+@pytest.mark.usefixtures("log")
+def test_the_filter_stays_in_every_address_of_the_page(app: Flask, logged_in: FlaskClient) -> None:
+    shown = page(logged_in.get("/notifications/?type=Delivery&door=sqs"))
+    for address in (
+        *shown.xpath("//tbody//a/@href"),
+        *shown.xpath("//a[@rel='next']/@href"),
+        *shown.xpath("//a[@download]/@href"),
+    ):
+        assert "type=Delivery" in address
+        assert "door=sqs" in address
+    answer = logged_in.get("/notifications/export?type=Delivery&door=http")
+    assert len(answer.text.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("log")
