@@ -47,6 +47,7 @@ from benchmarks.events_load import (  # noqa: E402
     TOPIC,
     envelope,
     event_texts,
+    process_figures,
     sent_campaign,
 )
 from benchmarks.events_post import write_requests  # noqa: E402
@@ -151,13 +152,6 @@ def queue_door(place: Installation, recipients: int) -> tuple[float, float]:
     stop.set()
     thread.join()
     return fast, slow
-
-
-def process_figures(pid: int) -> tuple[float, float]:
-    """CPU seconds and megabytes of memory of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def backlog(place: Installation, events: int) -> bool:

@@ -104,6 +104,9 @@ def pages(client: FlaskClient, found: Load) -> Iterator[tuple[str, str]]:
     yield from _neighbours(client, "log", "/notifications/")
     yield "log: parked", "/notifications/?show=parked"
     yield "log: applied", "/notifications/?show=applied"
+    yield "log: type", "/notifications/?type=Open"
+    yield "log: type that is rare", "/notifications/?type=Complaint&door=sqs"
+    yield "log: campaign", "/notifications/?campaign=1"
     yield "log: address", f"/notifications/?q={found.address}"
     yield "log: message id", f"/notifications/?q=m-{found.recipient:058x}"
     yield "suppression list", "/suppressions/"

@@ -194,15 +194,15 @@ def fetch_certificate(url: str) -> bytes:
         connection = http.client.HTTPConnection(parts.netloc, timeout=FETCH_SECONDS)
     try:
         connection.request("GET", parts.path)
-        response = connection.getresponse()
-        if response.status != 200:
-            final = 400 <= response.status < 500
-            raise FetchFailed(f"answer {response.status} for {url}", final=final)
-        body = b""
-        while len(body) <= FETCH_BYTES and (chunk := response.read1(FETCH_BYTES)):
-            body += chunk
-            if time.monotonic() > deadline:
-                raise FetchFailed(f"{url} was too slow", final=False)
+        with connection.getresponse() as response:
+            if response.status != 200:
+                final = 400 <= response.status < 500
+                raise FetchFailed(f"answer {response.status} for {url}", final=final)
+            body = b""
+            while len(body) <= FETCH_BYTES and (chunk := response.read1(FETCH_BYTES)):
+                body += chunk
+                if time.monotonic() > deadline:
+                    raise FetchFailed(f"{url} was too slow", final=False)
     except (OSError, http.client.HTTPException) as error:
         raise FetchFailed(f"{url}: {error}", final=False) from error
     finally:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from domain.sns_messages import SnsMessage, parse_envelope
 from domain.token_bucket import TokenBucket
-from doors.certificates import CertificateStore, FetchFailed, Problem, fetch_certificate
+from doors.certificates import (
+    FETCH_BYTES,
+    CertificateStore,
+    FetchFailed,
+    Problem,
+    fetch_certificate,
+)
 from doors.refusals import Refusals
 from tests.sns_signing import Signer, body
 
@@ -167,6 +176,46 @@ def test_fetching_from_nowhere_is_a_failure_of_ours() -> None:
     with pytest.raises(FetchFailed) as failure:
         fetch_certificate("http://127.0.0.1:9/SimpleNotificationService.pem")
     assert not failure.value.final
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answers by path; what is asked is noted."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        status = {"/moved.pem": 302, "/gone.pem": 404, "/ill.pem": 500}.get(self.path, 200)
+        size = {"/large.pem": FETCH_BYTES + 1, "/whole.pem": FETCH_BYTES}.get(self.path, 10)
+        self.send_response(status)
+        self.send_header("Location", "/whole.pem")
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        self.wfile.write(b"x" * size)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def there() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_certificate_is_small_and_stands_where_its_address_says(there: str) -> None:
+    assert len(fetch_certificate(f"{there}/whole.pem")) == FETCH_BYTES
+    _Answers.asked.clear()
+    for name, final in (("large", True), ("moved", False), ("gone", True), ("ill", False)):
+        with pytest.raises(FetchFailed) as failure:
+            fetch_certificate(f"{there}/{name}.pem")
+        assert failure.value.final is final
+    assert "/whole.pem" not in _Answers.asked  # no redirect is followed
 
 
 def test_refusals_are_counted_and_logged_once_a_minute(
