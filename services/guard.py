@@ -57,14 +57,14 @@ class Gauge:
         if self.bounce_limit and self.bounce_percent >= self.bounce_limit:
             return (
                 f"{self.bounced:,} of {self.accepted:,} mails bounced for good "
-                f"({self.bounce_percent:.1f} %; the limit is {self.bounce_limit:g} %). AWS stops "
+                f"({self.bounce_percent:.1f}%; the limit is {self.bounce_limit:g}%). AWS stops "
                 "accounts for this: check where the list comes from, then resume or cancel."
             )
         complaints = self.complained >= MIN_COMPLAINTS
         if self.complaint_limit and complaints and self.complaint_percent >= self.complaint_limit:
             return (
                 f"{self.complained:,} of {self.accepted:,} people complained "
-                f"({self.complaint_percent:.2f} %; the limit is {self.complaint_limit:g} %). AWS "
+                f"({self.complaint_percent:.2f}%; the limit is {self.complaint_limit:g}%). AWS "
                 "stops accounts for this: check who gets this mail and why, then resume or cancel."
             )
         return None
