@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
@@ -41,7 +43,7 @@ def stored(session: Session, row_id: int) -> dict[str, Any]:
         for column in table.columns
         if column.name
         not in ("id", "email", "address", "address_hash", "attempt_id", "submitted_at",
-                "lease_until", "message_id", "domain", "variables", "line")
+                "lease_until", "message_id", "domain", "variables", "line", "campaign_id")
     ]  # fmt: skip
     return dict(session.execute(select(*columns).where(table.c.id == row_id)).one()._mapping)
 
@@ -106,3 +108,64 @@ def test_of_two_answers_for_one_attempt_the_first_is_kept(session: Session, now:
     kept = session.get_one(Recipient, row.id)
     assert (kept.message_id, kept.sent_at) == ("first", now)
     assert ledger.read_counters(session, campaign_id) == recount(session, campaign_id)
+
+
+#: What may be told of a row: (row, outcome, message id, seconds later).
+ANSWERS = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(
+            [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.REFUSED, Outcome.UNKNOWN,
+             Outcome.THROTTLED, Outcome.NOT_SUBMITTED, Outcome.RECIPIENT_NOT_VERIFIED]
+        ),
+        st.sampled_from(["first", "second"]),
+        st.integers(0, 3),
+    ),
+    max_size=6,
+)  # fmt: skip
+#: What events have told before: (row, fact).
+EVENTS = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from([Fact.DELIVERED, Fact.BOUNCED, Fact.DOUBTED])),
+    max_size=2,
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(answers=ANSWERS, events=EVENTS)
+def test_any_answers_end_as_without_the_short_cut(
+    session: Session,
+    now: datetime,
+    answers: list[tuple[int, Outcome, str, int]],
+    events: list[tuple[int, Fact]],
+) -> None:
+    ended = []
+    for short_cut in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            if not short_cut:
+                patch.setattr(acceptances, "record_plain", lambda *_: set())
+            campaign_id, rows = claimed(session, 3)
+            reports = [
+                Report(
+                    rows[at],
+                    SendResult(outcome, message if outcome is Outcome.ACCEPTED else None, "code"),
+                    now + timedelta(seconds=later),
+                )
+                for at, outcome, message, later in answers
+            ]
+            with writing(session):
+                for at, fact in events:
+                    change = FactChange(rows[at].id, rows[at].attempt_id, fact, now)
+                    ledger.apply_changes(session, [change], now)
+                sending.record_results(session, reports, now)
+        counters = ledger.read_counters(session, campaign_id)
+        assert counters == recount(session, campaign_id)
+        messages = [session.get_one(Recipient, row.id).message_id for row in rows]
+        ended.append(([stored(session, row.id) for row in rows], messages, counters))
+        session.rollback()
+    for of_one, of_other in zip(*(rows for rows, _, _ in ended), strict=True):
+        if now not in (of_one["updated_at"], of_other["updated_at"]):  # both as they were claimed
+            del of_one["updated_at"], of_other["updated_at"]
+        assert of_one == of_other
+    assert ended[0][1:] == ended[1][1:]
