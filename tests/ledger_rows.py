@@ -71,13 +71,20 @@ def add_campaign(
 
 def suppress(session: Session, email: str, reason: str = "manual") -> None:
     """Put an address on the suppression list."""
-    session.add(
-        Suppression(
-            address_hash=address_hash(address_key_secret(session), email),
-            address=address_key(email),
-            reason=reason,
-            source="a test",
-            created_at=LONG_AGO,
-        )
-    )
-    session.flush()
+    suppress_all(session, [email], reason)
+
+
+def suppress_all(session: Session, emails: Iterable[str], reason: str = "manual") -> None:
+    """Put many addresses on the suppression list at once."""
+    secret = address_key_secret(session)
+    rows = [
+        {
+            "address_hash": address_hash(secret, email),
+            "address": address_key(email),
+            "reason": reason,
+            "source": "a test",
+            "created_at": LONG_AGO,
+        }
+        for email in emails
+    ]
+    session.execute(insert(Suppression), rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import rate_limiter
 from database import writing
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Campaign, Recipient
+from services import campaigns
 from tests.flow.schedulers import (
     Schedulers,
     assert_counters_true,
@@ -22,7 +25,7 @@ from tests.flow.schedulers import (
     schedulers_of,
     wait_for,
 )
-from tests.ledger_rows import add_campaign, suppress
+from tests.ledger_rows import add_campaign, suppress, suppress_all
 
 
 @pytest.fixture
@@ -154,3 +157,34 @@ def test_an_entry_that_ses_refuses_fails_alone(
         failed = select(Recipient.email).where(Recipient.status == RecipientStatus.FAILED)
         assert session.scalars(failed).all() == ["person7@example.com"]
     assert campaign_of(sessions, campaign_id).send_api == "bulk"
+
+
+@pytest.mark.parametrize("deed", ["pause", "cancel", "suppress"])
+def test_pause_cancel_and_suppression_hold_within_two_seconds_in_bulk_too(
+    simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers, deed: str
+) -> None:
+    """Also for mails that are claimed by then and wait for their call."""
+    campaign_id = make(sessions, 1000)
+    scheduler = schedulers.start(MAX_EMAILS_PER_SECOND="40", SES_BULK_CALLS_PER_SECOND="2")
+    wait_for(lambda: simulator.outbox.total > 20)
+    wait_for(lambda: counters(sessions, campaign_id)["sending"] >= 10)
+    now = datetime.now(UTC)
+    with sessions() as session, writing(session):
+        if deed == "pause":
+            campaigns.pause(session, campaign_id, now, by="owner@example.com")
+        elif deed == "cancel":
+            campaigns.cancel(session, campaign_id, now, "owner@example.com")
+        else:
+            suppress_all(session, [f"person{number}@example.com" for number in range(1000)])
+    done = time.time()
+    ended = {"pause": "sending", "cancel": "pending", "suppress": "pending"}[deed]
+    wait_for(lambda: counters(sessions, campaign_id)[ended] == 0)
+    wait_for(lambda: counters(sessions, campaign_id)["sending"] == 0)
+    # What left in time may reach SES a little later.
+    assert max(simulator.outbox.times) < done + 2.0 + 0.5
+    figures = counters(sessions, campaign_id)
+    stopped = {"pause": "pending", "cancel": "cancelled", "suppress": "skipped"}[deed]
+    assert figures[stopped] == 1000 - simulator.outbox.total > 700
+    assert set(simulator.outbox.counts.values()) == {1}
+    scheduler.terminate(60.0)  # until then events come in
+    assert_counters_true(sessions, campaign_id)
