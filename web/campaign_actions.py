@@ -18,6 +18,7 @@ from wtforms.validators import DataRequired, ValidationError
 
 from database import writing
 from domain.schedule import UnknownZone, moment_of, zone_names
+from domain.windows import parse_window
 from models import Campaign
 from services import campaigns, doubt, progress
 from services import retry as retries
@@ -61,6 +62,9 @@ def _decision(campaign: Campaign, start: datetime | None = None) -> dict[str, ob
         "audience": audience,
         "pace": pace,
         "problems": campaigns.launch_problems(session(), campaign, settings()),
+        "window": parse_window(
+            campaign.window_days, campaign.window_start, campaign.window_end, campaign.window_zone
+        ),
     }
 
 

@@ -9,10 +9,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+import rate_limiter
 from database import writing
+from domain.pacing import AccountLimits
 from domain.statuses import CampaignStatus, Fact, RecipientStatus, SuppressionReason, Verdict
 from models import Campaign, Recipient
-from services import suppression
+from rate_limiter import AccountReading
+from services import lifecycle, suppression
 from tests.factories import add_campaign, add_recipients
 from tests.web.forms import follow, main_words, page, post, words
 from web.database import db
@@ -318,3 +321,45 @@ def test_unknown_decision_changes_nothing(
 ) -> None:
     assert post(logged_in, f"/campaigns/{doubtful}/doubt/forget").status_code == 404
     assert set(_states(app).values()) == {RecipientStatus.IN_DOUBT}
+
+
+def test_the_decision_names_batches_and_hours(
+    app: Flask, logged_in: FlaskClient, now: datetime
+) -> None:
+    draft = _add(
+        app, now, ["a@example.com"], batch_size=500, batch_pause_seconds=600, window_days="0,4",
+        window_start="08:00", window_end="18:00", window_zone="Europe/Berlin",
+    )  # fmt: skip
+    shown = main_words(logged_in.get(f"/campaigns/{draft}/start"))
+    assert "In batches of 500, 10 min apart." in shown
+    assert "Only Monday, Friday 08:00 to 18:00 (Europe/Berlin)." in shown
+
+
+def test_a_campaign_that_could_be_faster_says_what_to_raise(
+    app: Flask, logged_in: FlaskClient, now: datetime
+) -> None:
+    sending = _add(app, now, ["a@example.com"], status=CampaignStatus.SENDING)
+    with app.app_context(), writing(db.session()):
+        rate_limiter.ensure_bucket(db.session(), rate_limiter.SEND, 10.0)
+        reading = AccountReading(AccountLimits(max_send_rate=50.0))
+        rate_limiter.store_account(db.session(), reading, wanted_rate=10.0, reserve_percent=10.0)
+    shown = main_words(logged_in.get(f"/campaigns/{sending}"))
+    assert "MAX_EMAILS_PER_SECOND is 10; the SES account would allow" in shown
+    assert "Raise MAX_EMAILS_PER_SECOND to send faster." in shown
+
+
+def test_a_wait_is_shown_also_when_a_mail_is_in_doubt(
+    app: Flask, logged_in: FlaskClient, now: datetime
+) -> None:
+    sending = _add(
+        app, now, ["a@example.com"], IN_DOUBT, submitted_at=now, status=CampaignStatus.SENDING
+    )
+    with app.app_context(), writing(db.session()):
+        until = now + timedelta(hours=3)
+        sentence = "The quota is used up. Sending goes on by itself."
+        lifecycle.wait_for(db.session(), [sending], lifecycle.Wait.QUOTA, sentence, until)
+    shown = main_words(logged_in.get(f"/campaigns/{sending}"))
+    assert "Waiting until" in shown
+    assert sentence in shown
+    assert "1 mail is in doubt." in shown
+    assert shown.count("by itself") == 1
