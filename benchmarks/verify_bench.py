@@ -17,7 +17,6 @@ from database import make_engine, make_sessions, writing
 from models import Base, Campaign, CampaignCounters
 from services.installation import ensure_installation
 from services.mail_domains import MxResolver
-from services.verified_people import CampaignPeople
 from services.recipients import import_file
 from services.verification import verify
 from services.verified_people import CampaignPeople

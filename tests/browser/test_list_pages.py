@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from audience_models import Contact
+from audience_models import Contact, ListImport
 from database import writing
 from domain.segments import Conditions
 from domain.statuses import (
@@ -20,6 +20,7 @@ from domain.statuses import (
     MailOutcome,
     MemberStatus,
     SuppressionReason,
+    Verdict,
 )
 from domain.unsubscribe_tokens import make_token
 from models import RefusedRow
@@ -66,6 +67,13 @@ def paths(app: Flask, now: datetime) -> list[str]:
         job.result = {"rows": 3, "added": 2, "duplicates": 0, "suppressed": 0, "refused_total": 1,
                       "columns": ["name"]}  # fmt: skip
         db.session.add(RefusedRow(job_id=job.id, line=3, value="x" * 300, reason="It has no @."))
+        check = job_queue.enqueue(db.session, JobKind.VERIFY, None, None, {}, None, now)
+        check.status, check.finished_at = JobStatus.DONE, now
+        check.result = {"deliverable": 1200, "risky": 30, "undeliverable": 4, "unknown": 2,
+                        "misspelt": {"gmial.com": 17, "hotmial.com": 3}, "after_id": 9}  # fmt: skip
+        db.session.add(ListImport(job_id=check.id, list_id=found.id))
+        ana.verdict, ana.verified_at, ana.corrected_from = Verdict.RISKY, now, LONG
+        ana.verdict_reason = "Perhaps gmail.com was meant. A shared mailbox, not a person's."
         secret, hashed = address_key_secret(db.session), ana.address_hash
         segment = segments.save(db.session, None, name, Conditions(tag="vip"), now)
         draft = add_campaign(db.session, now)
@@ -81,6 +89,7 @@ def paths(app: Flask, now: datetime) -> list[str]:
         return [
             f"/u/{token}", f"/u/{quitted}",
             "/lists/", "/lists/new", at, f"{at}?q=zz", f"{at}/edit", f"{at}/add", f"{at}/upload",
+            f"{at}/verification", f"{at}/verification?verdict=risky",
             f"{at}/delete", f"{at}/imports/{job.id}", f"{at}/imports/{job.id}/undo", "/contacts/",
             "/contacts/?q=zz", f"/contacts/{ana.id}", f"/contacts/{ana.id}/edit",
             f"/contacts/{ana.id}/erase", f"/campaigns/{draft.id}/audience/",
