@@ -21,6 +21,8 @@ from ses_simulator.webhooks import Delivery
 from ses_simulator.world import World
 
 _LEGACY: Final = frozenset({Kind.BOUNCE, Kind.COMPLAINT, Kind.DELIVERY})
+_BAD: Final = (Kind.BOUNCE, Kind.COMPLAINT)
+_COUNTED: Final = {kind: f"event {kind}" for kind in Kind}
 _UNSUBSCRIBE_URL: Final = re.compile(r"<(https?://[^>]+)>")
 _SEND_DELAY: Final = 0.05
 
@@ -52,15 +54,17 @@ class Publisher:
     def happen(self, mail: Mail, kind: Kind, detail: str, recipients: tuple[str, ...]) -> None:
         """Something happens to a mail now."""
         now = time.time()
-        mail.state = kind.value if kind is not Kind.BOUNCE else f"Bounce {detail}"
-        mail.history.append((now, f"{kind.value} {detail}".strip()))
-        self._world.stats[f"event {kind.value}"] += 1
+        name = f"{kind} {detail}" if detail else str(kind)
+        mail.state = name if kind is Kind.BOUNCE else str(kind)
+        mail.history.append((now, name))
+        self._world.stats[_COUNTED[kind]] += 1
         if kind is Kind.UNSUBSCRIBE:
             self._unsubscribe(mail)
             return
         event = Event(mail, kind, detail, now, recipients)
         region = self._world.region(mail.region)
-        self._remember_bad_addresses(region, event)
+        if kind in _BAD:
+            self._remember_bad_addresses(region, event)
         if self._is_lost(kind):
             self._world.stats["event lost"] += 1
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from ses_simulator.aws_errors import AwsError
@@ -84,16 +85,21 @@ def destination(value: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     return tuple(lists)
 
 
+@lru_cache(maxsize=256)
+def _check_tag_name(name: str) -> None:
+    if not _TAG.fullmatch(name):
+        raise bad_request(
+            f"Invalid tag name <{name}>: only alphanumeric ASCII characters, "
+            "'_', and '-' are allowed."
+        )
+
+
 def tags(value: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
     """Message tags by name, checked."""
     found = {}
     for tag in value or ():
         name, content = tag.get("Name", ""), tag.get("Value", "")
-        if not _TAG.fullmatch(name):
-            raise bad_request(
-                f"Invalid tag name <{name}>: only alphanumeric ASCII characters, "
-                "'_', and '-' are allowed."
-            )
+        _check_tag_name(name)
         if not _TAG.fullmatch(content):
             raise bad_request(
                 f"Invalid tag value <{content}>: only alphanumeric ASCII characters, "
@@ -105,6 +111,14 @@ def tags(value: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=256)
+def _check_header_name(name: str) -> None:
+    if not _HEADER_NAME.fullmatch(name):
+        raise bad_request(f"Invalid header name: {name}")
+    if name.lower() in _FORBIDDEN_HEADERS:
+        raise bad_request(f"Header {name} cannot be overridden.")
+
+
 def headers(value: Sequence[Mapping[str, str]] | None) -> tuple[tuple[str, str], ...]:
     """Custom headers, checked."""
     if not value:
@@ -112,10 +126,7 @@ def headers(value: Sequence[Mapping[str, str]] | None) -> tuple[tuple[str, str],
     found = []
     for header in value:
         name, content = header.get("Name", ""), header.get("Value", "")
-        if not _HEADER_NAME.fullmatch(name):
-            raise bad_request(f"Invalid header name: {name}")
-        if name.lower() in _FORBIDDEN_HEADERS:
-            raise bad_request(f"Header {name} cannot be overridden.")
+        _check_header_name(name)
         if not _HEADER_VALUE.fullmatch(content) or len(name) + len(content) > 996:
             raise bad_request(f"Invalid value of header {name}")
         found.append((name, content))
