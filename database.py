@@ -26,6 +26,7 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Float
 
 _WRITE = "bes_write"
+MAPPED_BYTES = 268_435_456
 #: So long a writing step waits for others on SQLite (seconds): far beyond their longest.
 WRITER_WAIT_SECONDS = 20.0
 
@@ -48,18 +49,21 @@ def _epoch_now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
-def make_engine(database_url: str, *, pool_size: int = 10) -> Engine:
+def make_engine(
+    database_url: str, *, pool_size: int = 10, mapped_bytes: int = MAPPED_BYTES
+) -> Engine:
     """An engine for the product's database with durable commits.
 
     `database_url` is SQLAlchemy's form; a bare `postgresql://` or `postgres://` uses psycopg 3.
     SQLite gets WAL, `synchronous=FULL`, foreign keys and explicit BEGIN; PostgreSQL gets
-    `synchronous_commit=on`: what SES was told must survive a power cut.
+    `synchronous_commit=on`: what SES was told must survive a power cut. Up to `mapped_bytes` of
+    SQLite's file are mapped into memory, which counts as the process's own.
     """
     url = make_url(database_url)
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, pool_size)
+        return _sqlite_engine(url, pool_size, mapped_bytes)
     return create_engine(
         url,
         pool_size=pool_size,
@@ -73,7 +77,7 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> Engine:
     )
 
 
-def _sqlite_engine(url: Any, pool_size: int) -> Engine:
+def _sqlite_engine(url: Any, pool_size: int, mapped_bytes: int) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
@@ -93,7 +97,7 @@ def _sqlite_engine(url: Any, pool_size: int) -> Engine:
             "foreign_keys=ON",
             "temp_store=MEMORY",
             "cache_size=-16000",
-            "mmap_size=268435456",
+            f"mmap_size={mapped_bytes}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -225,13 +229,14 @@ def bulk_session(sessions: sessionmaker[Session]) -> Iterator[Session]:
         raw: Any = connection.connection.driver_connection
         raw.execute("PRAGMA synchronous=NORMAL")
         raw.execute("PRAGMA wal_autocheckpoint=0")
+        mapped_bytes = raw.execute("PRAGMA mmap_size").fetchone()[0]
         raw.execute("PRAGMA mmap_size=0")  # memory stays flat however large the file grows
         try:
             with Session(connection, expire_on_commit=False) as session:
                 yield session
             raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         finally:
-            raw.execute("PRAGMA mmap_size=268435456")
+            raw.execute(f"PRAGMA mmap_size={mapped_bytes}")
             raw.execute("PRAGMA wal_autocheckpoint=1000")
             raw.execute("PRAGMA synchronous=FULL")
 

@@ -226,7 +226,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         logger.error("%s", error)
         return 1
-    engine = make_engine(settings.database_url)
+    # Its memory stays flat however large the file grows.
+    engine = make_engine(settings.database_url, mapped_bytes=0)
     try:
         if not _schema_fits(engine):
             return 1
