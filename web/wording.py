@@ -316,6 +316,8 @@ def moment_wording(kind: str, sub_kind: str | None) -> Wording:
     if machine:
         word = "Machine open" if kind == "Open" else "Machine click"
         return Wording(word, "robot", "st-faint", "A filter or a proxy, not a person.")
+    if kind == "Complaint" and sub_kind in ("not-spam", "auth-failure"):
+        return Wording("Report", "megaphone", "st-faint", "A report that is no complaint.")
     known = _OUR_MOMENTS.get(kind) or EVENT_KIND.get(kind)
     return known or Wording(kind, "broadcast-pin", "st-faint", "An event type that is new to us.")
 

@@ -73,6 +73,8 @@ def test_jobs_and_events_of_ses_have_words() -> None:
         ("Click", "machine/0a1b", "Machine click"),
         ("verified", "risky", "Checked: risky"),
         ("settled", "skipped", "Skipped"),
+        ("Complaint", "abuse", "Complained"),
+        ("Complaint", "not-spam", "Report"),
         ("SomethingNew", None, "SomethingNew"),
     ],
 )
