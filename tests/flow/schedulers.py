@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -33,10 +34,11 @@ class SchedulerProcess:
         program: Path = ROOT / "scheduler.py",
     ) -> None:
         self.log = log
+        self._name = f"bes-{secrets.token_hex(6)}"  # of its connections, to PostgreSQL
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, str(program), *arguments],
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, "PGAPPNAME": self._name},
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -55,7 +57,7 @@ class SchedulerProcess:
     def freeze(self, engine: Engine) -> None:
         """Stop it where it stands, but not inside a transaction: that would lock out others."""
         self._stop()
-        while not _is_free(engine):
+        while not _is_free(engine, self._name):
             self.thaw()
             time.sleep(0.003)
             self._stop()
@@ -87,8 +89,8 @@ def _stands_still(thread: Path) -> bool:
         return True  # it ended meanwhile
 
 
-def _is_free(engine: Engine) -> bool:
-    """Whether nobody is inside a writing step of this database."""
+def _is_free(engine: Engine, name: str) -> bool:
+    """Whether nobody writes to this file, or no connection of this name is in a transaction."""
     if engine.dialect.name == "sqlite":
         with Path(f"{engine.url.database}.writer-lock").open("a") as lock:
             try:
@@ -97,11 +99,11 @@ def _is_free(engine: Engine) -> bool:
                 return False
             return True
     query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-        " AND datname = current_database() AND xact_start IS NOT NULL"
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = :name AND xact_start IS NOT NULL"
     )
     with engine.connect() as connection:
-        return not connection.scalar(query)
+        return not connection.scalar(query, {"name": name})
 
 
 class Schedulers:
