@@ -193,6 +193,7 @@ _WITH_VERDICTS = (
     .where(
         Recipient.campaign_id == bindparam("campaign"),
         Recipient.address == Contact.address,
+        Recipient.import_id.is_(None),  # nor is it locked here, for it may be in hand
         Recipient.verdict.is_(None),
         Contact.id.in_(bindparam("people", expanding=True)),
         Contact.verdict.is_not(None),

@@ -100,7 +100,9 @@ def _form(campaign_id: int) -> AudienceForm:
         if source.kind is AudienceKind.OUTCOME and source.outcome:
             values |= {"of_campaign": source.of_id, "outcome": source.outcome.value}
     if audience is not None:
-        values |= {"percent": audience.percent, "leave_out": audience.leave_out or 0}
+        percent = audience.percent
+        shown = int(percent) if percent.is_integer() else percent
+        values |= {"percent": shown, "leave_out": audience.leave_out or 0}
     form = AudienceForm(data={"percent": 100, **values})
     form.lists.choices = [
         SelectChoice(one.id, f"{one.name} ({count(one.members, 'person', 'people')})")

@@ -63,7 +63,12 @@ NAVIGATION: tuple[tuple[str, tuple[NavEntry, ...]], ...] = (
                 "people",
                 ("lists", "list_verification", "contacts", "segments", "signup_settings"),
             ),
-            NavEntry("Suppression list", "suppressions.index", "person-x", ("suppressions",)),
+            NavEntry(
+                "Suppression list",
+                "suppressions.index",
+                "person-x",
+                ("suppressions", "suppression_files", "account_list"),
+            ),
         ),
     ),
     (

@@ -6,30 +6,28 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
-from flask_wtf import FlaskForm
 from flask_wtf.file import FileField, FileRequired
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from database import writing
 from domain.refusal_kinds import RefusalKind
 from domain.statuses import JobKind, JobStatus
 from models import Job, RefusedRow
-from services import exports, job_queue, recipients, uploads
+from services import exports, job_queue, recipients
 from services.campaigns import EDITABLE, Refused, get_campaign
 from services.dry_runs import begins_with
 from services.ledger import read_counters
 from services.recipient_removal import remove_all
-from web import once
 from web.context import now
 from web.database import session, wiring
 from web.exports import download
+from web.file_uploads import LARGEST, FileForm, take
 from web.formatting import count, number
 from web.live import live_response
 
 blueprint = Blueprint("imports", __name__, url_prefix="/campaigns/<int:campaign_id>/recipients")
-#: The largest upload through the browser, in bytes; larger files go through the command line.
-LARGEST = 500 * 1000**2
 _ROWS = 50
 _RUNNING = (JobStatus.QUEUED, JobStatus.RUNNING)
 _TEMPLATES = {JobKind.IMPORT: "import", JobKind.DRY_RUN: "dry_run"}
@@ -37,7 +35,7 @@ _TEMPLATES = {JobKind.IMPORT: "import", JobKind.DRY_RUN: "dry_run"}
 _SLOW_START = 10
 
 
-class UploadForm(FlaskForm):
+class UploadForm(FileForm):
     """One recipient file."""
 
     file = FileField("Recipient file", validators=[FileRequired("Choose a file first.")])
@@ -53,8 +51,16 @@ def upload(campaign_id: int) -> str | tuple[str, int] | AnyResponse:
         return redirect(url_for("campaigns.show", campaign_id=campaign_id), code=303)
     if not form.validate_on_submit():
         return _upload_page(campaign_id, form), 400 if form.errors else 200
+
+    def queue(db: Session, upload_id: int, name: str) -> str:
+        if request.form.get("do") == "look":
+            return url_for("import_steps.look", campaign_id=campaign_id, upload_id=upload_id)
+        by, facts = current_user.email, {"filename": name}
+        job = job_queue.enqueue(db, JobKind.IMPORT, campaign_id, upload_id, facts, by, now())
+        return url_for(".show", campaign_id=campaign_id, job_id=job.id)
+
     try:
-        page = _take(campaign_id, form)
+        page = take(form, campaign_id, queue)
     except Refused as refusal:
         form.file.errors = [str(refusal)]
         return _upload_page(campaign_id, form), 400
@@ -138,39 +144,6 @@ def clear(campaign_id: int) -> str | AnyResponse:
     removed = remove_all(wiring().sessions, campaign_id, now())
     flash(f"{count(removed, 'recipient')} removed.")
     return redirect(url_for(".upload", campaign_id=campaign_id), code=303)
-
-
-def _take(campaign_id: int, form: UploadForm) -> str:
-    """Keep the file; the address of its first step, or of its import if that is to begin at once.
-
-    Raises Refused.
-    """
-    key = request.form.get("once")
-    filename = form.file.data.filename
-    session().rollback()  # the file is stored in steps of its own
-    upload_id = uploads.store(
-        wiring().sessions, campaign_id, filename, form.file.data.stream, now(), largest=LARGEST
-    )
-    with writing(session()) as db:
-        page = once.take(db, key, now())
-        if page is not None:
-            uploads.remove(db, upload_id)
-            return page
-        if request.form.get("do") == "look":
-            page = url_for("import_steps.look", campaign_id=campaign_id, upload_id=upload_id)
-        else:
-            job = job_queue.enqueue(
-                db,
-                JobKind.IMPORT,
-                campaign_id,
-                upload_id,
-                {"filename": filename[-255:]},
-                current_user.email,
-                now(),
-            )
-            page = url_for(".show", campaign_id=campaign_id, job_id=job.id)
-        once.keep(db, key, page)
-    return page
 
 
 def _upload_page(campaign_id: int, form: UploadForm) -> str:

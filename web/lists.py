@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from flask_wtf.file import FileField, FileRequired
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import StringField, TextAreaField
 from wtforms.validators import DataRequired, Length
@@ -25,19 +25,17 @@ from services import (
     lists,
     recipients,
     signup_forms,
-    uploads,
 )
 from services.campaigns import Refused
 from web import once
 from web.context import now
 from web.database import session, wiring
 from web.exports import download
+from web.file_uploads import LARGEST, FileForm, take
 from web.formatting import count, number
 from web.live import live_response
 
 blueprint = Blueprint("lists", __name__, url_prefix="/lists")
-#: The largest upload through the browser, in bytes.
-LARGEST = 500 * 1000**2
 _RUNNING = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
@@ -53,12 +51,6 @@ class PersonForm(FlaskForm):
 
     email = StringField("Email address", validators=[DataRequired("Write the address.")])
     fields = TextAreaField("Fields", validators=[Length(max=10_000)])
-
-
-class FileForm(FlaskForm):
-    """A file of people."""
-
-    file = FileField("File", validators=[FileRequired("Choose a file first.")])
 
 
 @blueprint.get("/")
@@ -195,9 +187,15 @@ def upload(list_id: int) -> str | tuple[str, int] | AnyResponse:
     """Take a file and queue its import into the list."""
     found = lists.get_list(session(), list_id)
     form = FileForm()
+
+    def queue(db: Session, upload_id: int, name: str) -> str:
+        by = current_user.email
+        job = list_imports.enqueue_import(db, list_id, upload_id, name, by, now())
+        return url_for(".show_import", list_id=list_id, job_id=job.id)
+
     if form.validate_on_submit():
         try:
-            return redirect(_queue(list_id, form), code=303)
+            return redirect(take(form, None, queue), code=303)
         except Refused as refusal:
             form.file.errors = [str(refusal)]
             found = lists.get_list(session(), list_id)
@@ -206,23 +204,6 @@ def upload(list_id: int) -> str | tuple[str, int] | AnyResponse:
         jobs=list_imports.imports_of(session(), list_id),
     )  # fmt: skip
     return page, 400 if form.errors else 200
-
-
-def _queue(list_id: int, form: FileForm) -> str:
-    key, name = request.form.get("once"), (form.file.data.filename or "file")[-255:]
-    session().rollback()  # the file is stored in steps of its own
-    upload_id = uploads.store(
-        wiring().sessions, None, name, form.file.data.stream, now(), largest=LARGEST
-    )
-    with writing(session()) as db:
-        page = once.take(db, key, now())
-        if page is not None:
-            uploads.remove(db, upload_id)
-            return page
-        job = list_imports.enqueue_import(db, list_id, upload_id, name, current_user.email, now())
-        page = url_for(".show_import", list_id=list_id, job_id=job.id)
-        once.keep(db, key, page)
-    return page
 
 
 @blueprint.get("/<int:list_id>/imports/<int:job_id>")

@@ -6,32 +6,24 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
-from flask_wtf import FlaskForm
-from flask_wtf.file import FileField, FileRequired
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from database import writing
 from domain.statuses import JobKind, JobStatus
 from models import Job
-from services import exports, job_queue, recipients, suppression_imports, uploads
+from services import exports, job_queue, recipients, suppression_imports
 from services.campaigns import Refused
 from web import once
 from web.context import now
 from web.database import session, wiring
 from web.exports import download
+from web.file_uploads import LARGEST, FileForm, take
 from web.formatting import count
 from web.live import live_response
 
 blueprint = Blueprint("suppression_files", __name__, url_prefix="/suppressions/files")
-#: The largest upload through the browser, in bytes.
-LARGEST = 500 * 1000**2
 _RUNNING = (JobStatus.QUEUED, JobStatus.RUNNING)
-
-
-class FileForm(FlaskForm):
-    """A file of addresses and domains."""
-
-    file = FileField("File", validators=[FileRequired("Choose a file first.")])
 
 
 @blueprint.route("/", methods=["GET", "POST"])
@@ -40,7 +32,7 @@ def upload() -> str | tuple[str, int] | AnyResponse:
     form = FileForm()
     if form.validate_on_submit():
         try:
-            return redirect(_take(form), code=303)
+            return redirect(take(form, None, _try), code=303)
         except Refused as refusal:
             form.file.errors = [str(refusal)]
     page = render_template(
@@ -50,22 +42,10 @@ def upload() -> str | tuple[str, int] | AnyResponse:
     return page, 400 if form.errors else 200
 
 
-def _take(form: FileForm) -> str:
-    key, name = request.form.get("once"), (form.file.data.filename or "file")[-255:]
-    session().rollback()  # the file is stored in steps of its own
-    upload_id = uploads.store(
-        wiring().sessions, None, name, form.file.data.stream, now(), largest=LARGEST
-    )
-    with writing(session()) as db:
-        page = once.take(db, key, now())
-        if page is not None:
-            uploads.remove(db, upload_id)
-            return page
-        by = current_user.email
-        job = suppression_imports.enqueue(db, upload_id, name, by, now(), dry=True)
-        page = url_for(".show", job_id=job.id)
-        once.keep(db, key, page)
-    return page
+def _try(db: Session, upload_id: int, name: str) -> str:
+    by = current_user.email
+    job = suppression_imports.enqueue(db, upload_id, name, by, now(), dry=True)
+    return url_for(".show", job_id=job.id)
 
 
 @blueprint.get("/<int:job_id>")

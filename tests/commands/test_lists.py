@@ -1,4 +1,4 @@
-"""`lists create`, `list`, `import` and `export` at the terminal, on both databases."""
+"""`lists create`, `list`, `import`, `verify` and `export` at the terminal, on both databases."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ def test_a_list_is_made_filled_listed_and_taken_along(
         ("ana@example.com", "subscribed", "Ana"), ("bo@example.com", "subscribed", "Bo"),
     }  # fmt: skip
     assert len(rows) == 2
+
+
+def test_a_list_is_checked_and_says_how_many_got_each_verdict(run: Run, people: Path) -> None:
+    made = answered(run("lists", "create", "Readers", "--json"))["id"]
+    answered(run("lists", "import", made, people, "--json"))
+    found = answered(run("lists", "verify", made, "--json"))
+    assert set(found) == {"deliverable", "risky", "undeliverable", "unknown"}
+    assert sum(found.values()) == 2
+    assert "There is no list 77." in refused(run("lists", "verify", 77))
 
 
 def test_what_can_not_be_done_is_one_line(run: Run, people: Path) -> None:

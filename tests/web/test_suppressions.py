@@ -45,6 +45,12 @@ def test_an_empty_list_says_what_fills_it(logged_in: FlaskClient) -> None:
     )
 
 
+@pytest.mark.parametrize("path", ["/suppressions", "/suppressions/files", "/suppressions/account"])
+def test_the_sidebar_says_where_one_is(logged_in: FlaskClient, path: str) -> None:
+    entry = page(logged_in.get(path)).xpath("//nav//a[@aria-current='page']")[0]
+    assert entry.text_content().strip() == "Suppression list"
+
+
 @pytest.mark.usefixtures("filled")
 def test_pages_lead_to_older_ones_and_back_to_the_newest(logged_in: FlaskClient) -> None:
     first = logged_in.get("/suppressions/")
