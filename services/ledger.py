@@ -29,6 +29,7 @@ from domain.statuses import (
     state_of,
 )
 from models import CampaignCounters, Event, PastAttempt, Recipient
+from services.row_updates import update_rows
 
 _ROWS = cast(Table, Recipient.__table__)
 _COUNTERS = cast(Table, CampaignCounters.__table__)
@@ -262,11 +263,8 @@ def _write(session: Session, updates: list[dict[str, Any]]) -> None:
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for values in updates:
         groups[tuple(sorted(values))].append(values)
-    connection = session.connection()
     for names, rows in groups.items():
-        columns: dict[str, Any] = {n: bindparam(n) for n in names if n != "b_id"}
-        statement = update(_ROWS).where(_ROWS.c.id == bindparam("b_id")).values(columns)
-        connection.execute(statement, rows)
+        update_rows(session, _ROWS, [name for name in names if name != "b_id"], rows)
 
 
 def return_to_pending(
