@@ -271,7 +271,8 @@ class Claimer:
     ) -> list[Work]:
         rows: list[ClaimedRow] = _interleaved([claim.rows for claim in found.values()])
         submit_until = last_submission(before, self._settings.claim_lease_seconds)
-        due = [self._clock.local(slot) for slot in slots.draw.slots()]
+        ahead = self._clock.local(0.0)
+        due = [slot + ahead for slot in slots.draw.slots()]
         rate = 1.0 / slots.draw.spacing
         again = [work._replace(due=at) for work, at in zip(missed, due, strict=False)]
         new = [
