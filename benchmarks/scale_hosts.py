@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, func, select, text
@@ -178,7 +178,8 @@ def memory_of(pid: int) -> dict[int, float]:
     """Resident MB of a process and its children, by pid."""
     pids = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*"):
-        pids += [int(child) for child in (task / "children").read_text().split()]
+        with suppress(FileNotFoundError):  # the thread has ended meanwhile
+            pids += [int(child) for child in (task / "children").read_text().split()]
     found = {}
     for one in pids:
         try:
