@@ -26,8 +26,10 @@ STEP_IN_SECONDS = 0.065
 DRAW_SECONDS = 0.1
 #: A slot missed by less than this is still used (seconds), see `lateness_allowed`.
 LATE_SECONDS = 0.008
-LATE_WHEN_FAST_SECONDS = 1.0
+LATE_WHEN_FAST_SECONDS = 0.12
 EXACT_UP_TO = 200.0
+#: A mail that misses again and again takes at most the slots of this much time (seconds).
+WIDEST_SECONDS = 0.5
 #: Halve when more than this share of a second's calls was throttled, at most every so often.
 THROTTLED_SHARE = 0.01
 HALVE_EVERY_SECONDS = 5.0
@@ -50,20 +52,26 @@ def sane_lead(rate: float) -> float:
     return 1.0 + 2.0 * max(DRAW_SECONDS, interval(rate))
 
 
-def lateness_allowed(rate: float, misses: int) -> float:
-    """How late (seconds) a mail may leave after its slot before it needs a new one.
+def lateness_allowed(rate: float) -> float:
+    """How late (seconds) a mail may leave after its last slot before it needs a new one.
 
-    Up to 200 a second less than one interval, so that a late worker adds at most one mail to
-    any second of the others, but no less than the jitter of a thread. Above, so few slots are
-    held at a time (`most_in_hand`) that even all of them late stay within 1.2 times the rate;
-    a mail that missed its slot would only be prepared twice. After two misses it doubles each
-    time: a starved machine sends late rather than never.
+    A closed window of one second sees the mails of 1 + L seconds of slots: at most one more than
+    `rate * HEADROOM * (1 + L)`, whatever stalls and however many processes. That is less than
+    the rate + 2 while L < (1 + 1/rate) / HEADROOM - 1, and less than 1.2 times the rate while
+    L < 0.2 (for those that are fast); the rest of it is left to the way to SES.
     """
     if rate > EXACT_UP_TO:
-        allowed = LATE_WHEN_FAST_SECONDS
-    else:
-        allowed = max(LATE_SECONDS, min(0.7 / rate + 0.003, 1.0))
-    return allowed * 2.0 ** min(max(0, misses - 2), 10)
+        return LATE_WHEN_FAST_SECONDS
+    return max(LATE_SECONDS, min(0.7 / rate + 0.003, 1.0))
+
+
+def slots_of_a_mail(rate: float, misses: int) -> int:
+    """How many slots in a row a mail takes that has missed its time so often already.
+
+    It may leave at any of them: a starved machine sends slowly rather than never, and the rate
+    holds, since each moment belongs to one mail. They are at most half a second, or two.
+    """
+    return min(1 << min(misses, 10), max(2, int(rate * WIDEST_SECONDS)))
 
 
 def most_in_hand(rate: float, call_seconds: float) -> int:

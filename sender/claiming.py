@@ -102,7 +102,7 @@ class Claimer:
             full = min(bulk_pacing.MOST_IN_HAND, most + MAX_ENTRIES)
             room = max(room, min(calls * MAX_ENTRIES, full - in_hand))
             at_once = bulk_pacing.mails_of_a_round(rate)
-        wanted = min(at_once, max(room, 0) + len(missed))
+        wanted = min(at_once, max(room, 0) + sum(map(_slots_of, missed)))
         if wanted < 1 or wanted < min(at_once, singly // 6):
             return Round(next_in=_SHORTEST_WAIT)  # full hands: many rows at once cost less
         left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
@@ -158,15 +158,15 @@ class Claimer:
     def _claim(
         self, ready: list[SendingCampaign], missed: list[Work], wanted: int, calls: int
     ) -> list[Work]:
-        missed = missed[:wanted]
+        missed, again = _within(missed, wanted)
         with self._sessions() as session:
             before = boottime()
             try:
                 with writing(session):
-                    found = self._take(session, ready, wanted - len(missed))
+                    found = self._take(session, ready, wanted - again)
                     new = sum(len(claim.rows) for claim in found.values())
                     groups, call_slots = self._calls.draw(session, found, ready, calls)
-                    slots = self._draw(session, len(missed), new) if missed or new else None
+                    slots = self._draw(session, again, new) if again or new else None
             except _NoSlot:
                 return []
         self._remember(ready, found)
@@ -244,7 +244,7 @@ class Claimer:
                     raise _NoSlot
 
     def _draw(self, session: Session, again: int, new: int) -> Slots:
-        """A slot for each; mails that missed one have used their place in the quota already."""
+        """Slots for all; mails that missed theirs have used their place in the quota already."""
         slots = rate_limiter.draw(
             session,
             again + new,
@@ -274,10 +274,16 @@ class Claimer:
         ahead = self._clock.local(0.0)
         due = [slot + ahead for slot in slots.draw.slots()]
         rate = 1.0 / slots.draw.spacing
-        again = [work._replace(due=at) for work, at in zip(missed, due, strict=False)]
+        again: list[Work] = []
+        place = 0
+        for work in missed:
+            count = _slots_of(work)
+            spare = (count - 1) * slots.draw.spacing
+            again.append(work._replace(due=due[place], spare=spare))
+            place += count
         new = [
             Work(row, at, submit_until, before, rate)
-            for row, at in zip(rows, due[len(again) :], strict=True)
+            for row, at in zip(rows, due[place:], strict=True)
         ]
         return again + new
 
@@ -295,9 +301,25 @@ class Claimer:
 
     def _until_slots_after(self, works: list[Work]) -> float:
         self._taken_by_others = 0
-        last = works[-1].due + 1.0 / works[-1].rate
+        last = works[-1].due + works[-1].spare + 1.0 / works[-1].rate
         ahead = last - pacing.HORIZON_SECONDS - boottime()
         return min(max(ahead, _SHORTEST_WAIT), _LONGEST_WAIT)
+
+
+def _slots_of(work: Work) -> int:
+    return pacing.slots_of_a_mail(work.rate, work.misses)
+
+
+def _within(missed: list[Work], most: int) -> tuple[list[Work], int]:
+    """The first of these that take `most` slots together, but at least one; and their slots."""
+    taken: list[Work] = []
+    slots = 0
+    for work in missed:
+        if taken and slots + _slots_of(work) > most:
+            break
+        taken.append(work)
+        slots += _slots_of(work)
+    return taken, slots
 
 
 def _bucket_name(campaign_id: int) -> str:

@@ -114,7 +114,6 @@ class SendEngine:
         latest = boottime() - CHECK_SECONDS / 2
         for work in [work for work in self._again if work.checked_at < latest]:
             self._again.remove(work)
-            self._pool.in_vain += 1
             result = given_back("stale", "It found no slot in time.")
             self._pool.reports.append(Report(work.row, result, datetime.now(UTC)))
 

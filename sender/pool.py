@@ -47,6 +47,7 @@ class Work(NamedTuple):
     checked_at: float
     rate: float
     misses: int = 0
+    spare: float = 0.0  # its later slots: it may leave so much after `due` as well
     call: int = 0  # works of one bulk call have its number, and one `due`; 0 = by itself
 
 
@@ -81,8 +82,6 @@ class SenderPool:
         self.calls: deque[bool] = deque()
         #: Campaigns that SES does not take in bulk, with its words.
         self.refused_in_bulk: dict[int, str] = {}
-        #: Mails in a row that missed their slot and found no other in time.
-        self.in_vain = 0
         #: What a call takes at present (seconds, a moving mean).
         self.call_seconds = 0.1
         self._service = service
@@ -207,7 +206,6 @@ class SenderPool:
         if late:
             self._miss(works)
             return
-        self.in_vain = 0
         if began:
             self.call_seconds += 0.05 * (self._clock() - began - self.call_seconds)
         if first.call:
@@ -220,7 +218,7 @@ class SenderPool:
 
     def _lateness_allowed(self, works: list[Work]) -> float:
         first = works[0]
-        allowed = pacing.lateness_allowed(first.rate, max(first.misses, self.in_vain))
+        allowed = pacing.lateness_allowed(first.rate) + first.spare
         if first.call:
             allowed = max(allowed, bulk_pacing.lateness_allowed(first.rate, len(works)))
         return allowed

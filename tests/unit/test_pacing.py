@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -142,19 +143,67 @@ def test_quota_left_counts_others_and_the_reserve() -> None:
     assert pacing.quota_left(AccountLimits(), 50, 10) is None
 
 
-@given(st.floats(0.05, 200))
-def test_a_late_mail_adds_at_most_one_to_any_second_of_exact_rates(rate: float) -> None:
-    late = pacing.lateness_allowed(rate, 0)
-    assert late * rate * pacing.HEADROOM <= 2
-    if rate < 100:
-        assert late * rate * pacing.HEADROOM < 1
+#: For each mail: how long nobody asks before it, how often it has missed, how late it leaves
+#: (as a share of what is allowed).
+STALLS = st.lists(
+    st.tuples(
+        st.one_of(st.just(0.0), st.floats(0, 2)),
+        st.one_of(st.just(0), st.integers(0, 12)),
+        st.one_of(st.just(0.0), st.just(1.0), st.floats(0, 1)),
+    ),
+    min_size=1,
+    max_size=150,
+)
 
 
-def test_lateness_doubles_only_after_two_misses() -> None:
-    allowed = [pacing.lateness_allowed(50, misses) for misses in range(5)]
-    assert allowed[0] == allowed[1] == allowed[2] == pytest.approx(0.017)
-    assert allowed[4] == 4 * allowed[0]
-    assert pacing.lateness_allowed(1000, 0) == 1.0
+def departures(rate: float, stalls: list[tuple[float, int, float]]) -> list[float]:
+    """When mails leave that draw their slots one after another, however late they are allowed."""
+    left: list[float] = []
+    next_slot = now = 1000.0
+    for pause, misses, late in stalls:
+        count = pacing.slots_of_a_mail(rate, misses)
+        now = max(now + pause, next_slot - pacing.HORIZON_SECONDS + 1e-6)
+        draw = pacing.draw(next_slot, now, rate, count)
+        assert draw is not None
+        spare = (count - 1) * draw.spacing
+        left.append(draw.first + late * (spare + pacing.lateness_allowed(rate * pacing.HEADROOM)))
+        next_slot = draw.next_slot
+    return sorted(left)
+
+
+@given(st.floats(0.05, 200), STALLS)
+def test_no_stall_lets_more_mails_leave_in_a_second_than_the_rate_plus_two(
+    rate: float, stalls: list[tuple[float, int, float]]
+) -> None:
+    left = departures(rate, stalls)
+    assert most_in_any(left, 1.0) <= rate + 2
+    assert most_in_any(left, 10.0) <= 1.02 * 10 * rate + 2
+
+
+@given(st.floats(0.05, 1500), st.floats(0, 1))
+def test_all_that_waited_may_leave_at_once_and_no_second_is_too_full(
+    rate: float, on_time: float
+) -> None:
+    late = pacing.lateness_allowed(rate * pacing.HEADROOM)
+    stalls = [(0.0, 0, 0.0)] * int(rate * on_time)
+    slots = departures(rate, [*stalls, *[(0.0, 0, 0.0)] * int(1.3 * rate + 3)])
+    # the worst of all stalls: it ends when the oldest of the late ones may still just leave
+    ends = slots[len(stalls)] + late
+    left = sorted([*slots[: len(stalls)], *[max(slot, ends) for slot in slots[len(stalls) :]]])
+    assert most_in_any(left, 1.0) <= (rate + 2 if rate <= 200 else 1.2 * rate)
+
+
+@given(RATES)
+def test_a_mail_that_misses_takes_twice_the_slots_each_time_up_to_half_a_second(
+    rate: float,
+) -> None:
+    counts = [pacing.slots_of_a_mail(rate, misses) for misses in range(14)]
+    assert counts[:2] == [1, 2]
+    assert all(b in (2 * a, counts[-1]) for a, b in itertools.pairwise(counts))
+    assert counts[-1] <= max(2, rate * pacing.WIDEST_SECONDS)
+    drawn = pacing.draw(0.0, 1000.0, rate, counts[-1])
+    assert drawn is not None
+    assert drawn.next_slot < 1000.0 + pacing.sane_lead(rate)
 
 
 @given(RATES, st.floats(0, 10))
