@@ -121,7 +121,10 @@ def measure(rate: float, schedulers: int, seconds: float, database: str, api: st
     """What arrives over `seconds`, after a warm-up that begins with the first mail."""
     mails = int(rate * (seconds + _WARM_UP_SECONDS + 15)) + 50
     with place_with(schedulers, rate, database, api, mails) as (url, pids):
+        give_up = time.time() + 60
         while not (times := received(url)):
+            if time.time() > give_up:
+                sys.exit("No mail arrived within a minute: do the schedulers start?")
             time.sleep(0.05)
         begin = times[0] + _WARM_UP_SECONDS
         time.sleep(max(0.0, begin - time.time()))
