@@ -155,7 +155,8 @@ def put_back(
     for row_id, past in sorted(older.items()):
         session.execute(delete(_PAST).where(_PAST.c.attempt_id == past.attempt_id))
         mine = and_(_EVENTS.c.recipient_id == row_id, _EVENTS.c.attempt_id == past.attempt_id)
-        session.execute(update(_EVENTS).where(mine).values(attempt_id=None, verdict=None))
+        applied = _EVENTS.c.status == EventStatus.APPLIED  # those that wait need the name yet
+        session.execute(update(_EVENTS).where(mine, applied).values(attempt_id=None, verdict=None))
 
 
 def _as_of(item: Matched, revived: Mapping[int, Row[Any]], rows: Mapping[int, Row[Any]]) -> Matched:
