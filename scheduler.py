@@ -51,6 +51,8 @@ _JOBS_SECONDS = 1.0
 _JOBS_AT_ONCE = 2
 #: By then the modules and clients that are loaded on first use are there (beats).
 _WARM_AFTER_BEATS = 3
+#: An account that cannot be read holds up sending for so long (seconds).
+_FIRST_READING_SECONDS = 5.0
 #: A child has drained by then, or never will (seconds; DESIGN section 8: within 15 s).
 _CHILD_SECONDS = 14.0
 #: Exit code of `--until-idle` when a campaign was paused by an error.
@@ -86,6 +88,7 @@ class Scheduler:
         self._tracking = TrackingWatch(settings, self.sessions, self.clients)
         self._doubt = DoubtWatch(settings, self.sessions, self.clients, self._send_probe)
         self._threads: list[threading.Thread] = []
+        self._account_read = threading.Event()
         self._beats = 0
 
     def start(self) -> None:
@@ -96,9 +99,10 @@ class Scheduler:
                 self.settings.max_emails_per_second,
                 self.settings.ses_quota_reserve_percent,
             )
-        self._thread("sender", lambda: self.engine.run(self.stop))
+        self._thread("sender", self._send)
         self._every("heartbeat", _BEAT_SECONDS, self._beat)
         if self._role == "sender":
+            self._account_read.set()  # by its parent
             return
         self._every("housekeeping", _HOUSEKEEPING_SECONDS, self._keep_house)
         self._every("tracking", _TRACKING_SECONDS, lambda: self._tracking.step(_now()))
@@ -155,8 +159,16 @@ class Scheduler:
             if bucket is not None:
                 self._processes.adjust(bucket.pace.ceiling)
 
+    def _send(self) -> None:
+        """Send, once the account was asked for its quota: a new database knows none."""
+        self._account_read.wait(_FIRST_READING_SECONDS)
+        self.engine.run(self.stop)
+
     def _read_account(self) -> None:
-        account.refresh(self.settings, self.sessions, self.clients, _now())
+        try:
+            account.refresh(self.settings, self.sessions, self.clients, _now())
+        finally:
+            self._account_read.set()
 
     def _send_probe(self, test_mail_id: int) -> None:
         test_mails.run(self.sessions, test_mail_id, settings=self.settings, service=self.service)

@@ -28,7 +28,7 @@ from sender.consequences import Consequences
 from sender.mails import MailMaker
 from sender.pool import CHECK_SECONDS, SenderPool, Work, given_back
 from sender.trouble import OWN_CODES, Trouble
-from services import claims, delivery_events, lifecycle, schema, sending
+from services import claims, delivery_events, lifecycle, notices, schema, sending
 from services.campaigns import RATE_SLOT_SECONDS
 from services.sending import Report
 
@@ -39,6 +39,9 @@ FLUSH_SECONDS = 0.1
 #: How the calls went is told to the shared bucket this often, throttles at once (seconds).
 _TELL_SECONDS = 0.5
 _SCHEMA_SECONDS = 5.0
+#: Errors of our own in a row until a person is told, under this code.
+_TOLD_AFTER = 3
+_FAILING = "sending_fails"
 #: Codes that say nothing of how fast SES takes mails.
 _NOT_AT_SES = OWN_CODES | {BULK_THROTTLED}
 #: A stopping process waits this long for calls in flight (seconds; a call takes at most 10).
@@ -94,9 +97,28 @@ class SendEngine:
                 logger.warning("the database did not answer (%s): %s", self._failures, about)
             else:
                 logger.exception("sending failed (%s); it is tried again", self._failures)
+                if self._failures == _TOLD_AFTER:
+                    self._tell_of(error)
             return min(5.0, 0.2 * 2.0 ** min(self._failures, 5))
+        if self._failures >= _TOLD_AFTER:
+            self._tell_of(None)
         self._failures = 0
         return min(turn.next_in, FLUSH_SECONDS) if self._in_hand else turn.next_in
+
+    def _tell_of(self, error: Exception | None) -> None:
+        """Say on the dashboard that sending fails; None = it goes on."""
+        try:
+            with self._sessions() as session, writing(session):
+                if error is None:
+                    notices.clear_notice(session, _FAILING)
+                    return
+                text = (
+                    f"Sending fails with an error of its own ({type(error).__name__}: {error}) "
+                    "and is tried again every few seconds. The scheduler's log says where."
+                )
+                notices.raise_notice(session, _FAILING, "fail", text, datetime.now(UTC))
+        except SQLAlchemyError as problem:
+            logger.warning("the notice was not written down: %s", problem)
 
     def _claim_round(self) -> Round:
         self._take_missed()

@@ -7,6 +7,7 @@ import time
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from config import Settings
@@ -35,25 +36,46 @@ class Housekeeping:
         self._sessions = sessions
 
     def step(self, now: datetime) -> None:
-        """Do all of it once, each part in a transaction of its own."""
-        with self._sessions() as session:
-            with writing(session):
-                for campaign_id in lifecycle.start_due(session, now):
-                    logger.info("campaign=%s begins on schedule", campaign_id)
-                uploads.forget_before(session, now - _UPLOAD_KEPT)
-                signups.forget_unconfirmed(session, now)
-            self._copy_audiences(session, now)
-            self._sweep(session, now)
-            self._turn_cancelled(session, now)
-            with writing(session):
-                contact_history.carry_over(session, now, _STEP_ROWS)
-            with writing(session):
-                for campaign_id in guard.check(session, self._settings, now):
-                    logger.warning("campaign=%s paused by the guard", campaign_id)
-            with writing(session):
-                lifecycle.note_doubt(session)
-                for campaign_id in lifecycle.finish_done(session, now):
-                    logger.info("campaign=%s is sent", campaign_id)
+        """Do all of it once, each part in transactions of its own; none holds up the others."""
+        for part in (
+            self._begin,
+            self._copy_audiences,
+            self._sweep,
+            self._turn_cancelled,
+            self._carry_over,
+            self._guard,
+            self._finish,
+        ):
+            try:
+                with self._sessions() as session:
+                    part(session, now)
+            except OperationalError:
+                raise  # the database is gone or busy, for all of them
+            except Exception:
+                name = part.__name__.strip("_")
+                logger.exception("housekeeping (%s) failed; it is tried again", name)
+
+    def _begin(self, session: Session, now: datetime) -> None:
+        with writing(session):
+            for campaign_id in lifecycle.start_due(session, now):
+                logger.info("campaign=%s begins on schedule", campaign_id)
+            uploads.forget_before(session, now - _UPLOAD_KEPT)
+            signups.forget_unconfirmed(session, now)
+
+    def _carry_over(self, session: Session, now: datetime) -> None:
+        with writing(session):
+            contact_history.carry_over(session, now, _STEP_ROWS)
+
+    def _guard(self, session: Session, now: datetime) -> None:
+        with writing(session):
+            for campaign_id in guard.check(session, self._settings, now):
+                logger.warning("campaign=%s paused by the guard", campaign_id)
+
+    def _finish(self, session: Session, now: datetime) -> None:
+        with writing(session):
+            lifecycle.note_doubt(session)
+            for campaign_id in lifecycle.finish_done(session, now):
+                logger.info("campaign=%s is sent", campaign_id)
 
     def _copy_audiences(self, session: Session, now: datetime) -> None:
         """Make ledger rows of people from lists, for a part of this turn."""

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 import rate_limiter
 from config import Settings
 from database import writing
 from domain.send_outcomes import Outcome, SendResult
+from models import Notice
 from sender.engine import SendEngine
 from sender.mails import MailMaker
 from services import claims, ledger, lifecycle
@@ -62,10 +64,14 @@ def test_a_sender_goes_on_after_an_error_that_nobody_thought_of(
         rate_limiter.ensure_bucket(session, rate_limiter.SEND, 100.0)
     service = Service()
     engine = SendEngine(settings, sessions, cast(Any, service), "w")
-    failures = iter([OSError(24, "Too many open files"), ValueError("There is no time zone X.")])
+    failures = iter(
+        [OSError(24, "Too many open files"), ValueError("There is no time zone X.")] * 2
+    )
+    told = []
     real = lifecycle.sending_campaigns
 
     def sending_campaigns(session: Session) -> Any:
+        told.append(session.scalar(select(Notice.text)))
         for failure in failures:
             raise failure
         return real(session)
@@ -81,5 +87,9 @@ def test_a_sender_goes_on_after_an_error_that_nobody_thought_of(
         stop.wait(0.01)
     stop.set()
     thread.join()
+    assert told[:3] == [None, None, None]
+    assert "Too many open files" in (told[3] or "")  # on the dashboard, until it goes on
+    with sessions() as session:
+        assert session.scalar(select(Notice.code)) is None
     assert sorted(service.taken) == [f"person{n}@example.com" for n in range(3)]
     assert engine.in_hand == 0

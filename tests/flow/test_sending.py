@@ -222,9 +222,8 @@ def test_used_up_quota_ends_by_itself_and_leaves_what_other_senders_use(
     """SES says that others sent 70 of the 100 mails; later it gives room for 20 more."""
     emails = [f"success+{n}@simulator.amazonses.com" for n in range(50)]
     simulator.faults.daily_quota, simulator.faults.quota_used = 100.0, 70.0
+    campaign_id = make(sessions, emails)  # no scheduler has ever asked SES by now
     scheduler = schedulers.start(SES_QUOTA_RESERVE_PERCENT="10")
-    wait_for(lambda: account_read_at(sessions))
-    campaign_id = make(sessions, emails)
 
     def waits_after(mails: int) -> Any:
         campaign, figures = campaign_of(sessions, campaign_id), counters(sessions, campaign_id)
