@@ -83,7 +83,7 @@ class ListMember(Base):
 
 
 class ListImport(Base):
-    """Which list an import fills or a verification checks; without this row a job has a campaign."""
+    """Which list an import fills or a verification checks; without it a job has a campaign."""
 
     __tablename__ = "list_imports"
 

@@ -18,7 +18,6 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, sessionmaker
 
 from database import writing
-from domain.event_raw import unpack
 from services.dead_letters import keep_dead_letter
 from services.delivery_events import Incoming, store, store_dead
 
@@ -161,8 +160,7 @@ class Intake:
             logger.exception("an event cannot be kept as one either")
         try:
             with self._sessions() as session, writing(session):
-                text = unpack(message.raw)
-                keep_dead_letter(session, message.door, text, reason, self._clock())
+                keep_dead_letter(session, message.door, message.text, reason, self._clock())
             return None
         except Exception as error:
             logger.exception("a message cannot be kept at all")

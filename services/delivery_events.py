@@ -79,6 +79,7 @@ class Incoming:
     events: tuple[SesEvent, ...]
     door: str  # "http" or "sqs"
     at_once: bool = True  # otherwise stored in one cheap insert and applied by the scheduler
+    text: str = ""  # as it came, for where nothing but a letter is possible
 
     @classmethod
     def of(
@@ -94,10 +95,11 @@ class Incoming:
 
         `payload` is the JSON in the text, if the caller has read it already.
         """
+        short = text
         if all(event.kind in _ORDINARY_KINDS for event in events):
             with suppress(RecursionError):  # nested too deeply to be written: kept as it came
-                text = without_repeats(payload or load_text(text))
-        return cls(pack(text), tuple(events), door, at_once)
+                short = without_repeats(payload or load_text(text))
+        return cls(pack(short), tuple(events), door, at_once, text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,8 @@ def test_a_file_is_queued_imported_and_answered_row_by_row(
     assert "no-address" in said
     assert "it has no @" in said
     assert counters(app) == {"total": 3, "pending": 2, "skipped": 1}
+    draft = main_words(logged_in.get("/campaigns/1"))
+    assert "2 added, 1 duplicate, 1 suppressed, 1 refused." in draft
 
 
 @pytest.mark.usefixtures("campaign")

@@ -74,12 +74,11 @@ def _through(app: Flask, client: FlaskClient, path: Path) -> str:
     return "imported"
 
 
-@pytest.mark.parametrize("folder", ["addresses", "hostile", "recipients/google"])
+@pytest.mark.parametrize("folder", ["addresses", "hostile", "recipients/messy-crm"])
 def test_every_sample_file_gets_an_answer_at_each_step(
     app: Flask, logged_in: FlaskClient, material: Path, folder: str
 ) -> None:
     files = [one for one in sorted((material / folder).rglob("*")) if one.suffix in _KINDS]
-    ends = {path: _through(app, logged_in, path) for path in files}
     assert files
-    for path, end in ends.items():
-        print(f"{end:24} {path.relative_to(material)}")
+    for path in files:
+        assert _through(app, logged_in, path), path
