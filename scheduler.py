@@ -17,7 +17,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from types import FrameType
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -36,6 +35,7 @@ from sender.doubt_watch import DoubtWatch
 from sender.engine import SendEngine
 from sender.housekeeping import Housekeeping
 from sender.idle import IdleWatch
+from sender.signals import stop_on_signals
 from sender.tracking_watch import TrackingWatch
 from services import jobs, schema, signup_mails, test_mails, workers
 from sns_handler import EventApplier, SqsPoller
@@ -249,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     only_sends = options.sender_of is not None
     processes = None if only_sends else SenderProcesses(children.command(), settings.senders)
     scheduler = Scheduler(settings, engine, only_sends=only_sends, processes=processes)
-    _stop_on_signals(scheduler.stop)
+    stop_on_signals(scheduler.stop, signal.SIGTERM, signal.SIGINT)
     scheduler.start()
     logger.info("worker=%s started", scheduler.worker)
     code = 0
@@ -278,14 +278,6 @@ def _schema_fits(engine: Engine) -> bool:
         schema.NEEDED_VERSION,
     )
     return False
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from flask.helpers import get_debug_flag
 from config import ROOT, SchedulerMode, Settings, load_settings
 from launcher import first_start
 from launcher.child import DRAIN_SECONDS, end_with
+from sender.signals import stop_on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -174,8 +175,7 @@ def main(parent: int) -> int:
     """Supervise until SIGTERM comes or the parent is gone."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     end_with(parent)
     watch(children_for(load_settings()), stop)
     return 0

@@ -1,1 +1,1 @@
-"""The parts of a sender process; only scheduler.py and the tests import them."""
+"""The parts of a sender process; scheduler.py, the tests, and for signals supervisor.py import them."""
