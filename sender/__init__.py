@@ -1,1 +1,1 @@
-"""The parts of a sender process; scheduler.py, the tests, and for signals supervisor.py import them."""
+"""The parts of a sender process, for scheduler.py and the tests; supervisor.py takes signals."""
