@@ -43,6 +43,15 @@ from web.database import db
 LONG = "m" * 60 + "@" + "a-very-long-domain-name." * 7 + "example.org"
 
 
+def _add_check(list_id: int, now: datetime) -> None:
+    """A verification of a list that is done, with misspelt domains."""
+    check = job_queue.enqueue(db.session, JobKind.VERIFY, None, None, {}, None, now)
+    check.status, check.finished_at = JobStatus.DONE, now
+    check.result = {"deliverable": 1200, "risky": 30, "undeliverable": 4, "unknown": 2,
+                    "misspelt": {"gmial.com": 17, "hotmial.com": 3}, "after_id": 9}  # fmt: skip
+    db.session.add(ListImport(job_id=check.id, list_id=list_id))
+
+
 @pytest.fixture
 def paths(app: Flask, now: datetime) -> list[str]:
     """A list with long and hostile content, its import, a contact; the pages that show them."""
@@ -67,11 +76,7 @@ def paths(app: Flask, now: datetime) -> list[str]:
         job.result = {"rows": 3, "added": 2, "duplicates": 0, "suppressed": 0, "refused_total": 1,
                       "columns": ["name"]}  # fmt: skip
         db.session.add(RefusedRow(job_id=job.id, line=3, value="x" * 300, reason="It has no @."))
-        check = job_queue.enqueue(db.session, JobKind.VERIFY, None, None, {}, None, now)
-        check.status, check.finished_at = JobStatus.DONE, now
-        check.result = {"deliverable": 1200, "risky": 30, "undeliverable": 4, "unknown": 2,
-                        "misspelt": {"gmial.com": 17, "hotmial.com": 3}, "after_id": 9}  # fmt: skip
-        db.session.add(ListImport(job_id=check.id, list_id=found.id))
+        _add_check(found.id, now)
         ana.verdict, ana.verified_at, ana.corrected_from = Verdict.RISKY, now, LONG
         ana.verdict_reason = "Perhaps gmail.com was meant. A shared mailbox, not a person's."
         secret, hashed = address_key_secret(db.session), ana.address_hash

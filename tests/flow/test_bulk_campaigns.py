@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ import rate_limiter
 from database import writing
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Campaign, Recipient
-from services import campaigns
 from tests.flow.schedulers import (
     Schedulers,
     assert_counters_true,
@@ -25,7 +22,8 @@ from tests.flow.schedulers import (
     schedulers_of,
     wait_for,
 )
-from tests.ledger_rows import add_campaign, suppress, suppress_all
+from tests.flow.stopping import DEEDS, assert_stops_in_time
+from tests.ledger_rows import add_campaign, suppress
 
 
 @pytest.fixture
@@ -159,7 +157,7 @@ def test_an_entry_that_ses_refuses_fails_alone(
     assert campaign_of(sessions, campaign_id).send_api == "bulk"
 
 
-@pytest.mark.parametrize("deed", ["pause", "cancel", "suppress"])
+@pytest.mark.parametrize("deed", DEEDS)
 def test_pause_cancel_and_suppression_hold_within_two_seconds_in_bulk_too(
     simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers, deed: str
 ) -> None:
@@ -168,23 +166,6 @@ def test_pause_cancel_and_suppression_hold_within_two_seconds_in_bulk_too(
     scheduler = schedulers.start(MAX_EMAILS_PER_SECOND="40", SES_BULK_CALLS_PER_SECOND="2")
     wait_for(lambda: simulator.outbox.total > 20)
     wait_for(lambda: counters(sessions, campaign_id)["sending"] >= 10)
-    now = datetime.now(UTC)
-    with sessions() as session, writing(session):
-        if deed == "pause":
-            campaigns.pause(session, campaign_id, now, by="owner@example.com")
-        elif deed == "cancel":
-            campaigns.cancel(session, campaign_id, now, "owner@example.com")
-        else:
-            suppress_all(session, [f"person{number}@example.com" for number in range(1000)])
-    done = time.time()
-    ended = {"pause": "sending", "cancel": "pending", "suppress": "pending"}[deed]
-    wait_for(lambda: counters(sessions, campaign_id)[ended] == 0)
-    wait_for(lambda: counters(sessions, campaign_id)["sending"] == 0)
-    # What left in time may reach SES a little later.
-    assert max(simulator.outbox.times) < done + 2.0 + 0.5
-    figures = counters(sessions, campaign_id)
-    stopped = {"pause": "pending", "cancel": "cancelled", "suppress": "skipped"}[deed]
-    assert figures[stopped] == 1000 - simulator.outbox.total > 700
-    assert set(simulator.outbox.counts.values()) == {1}
+    assert_stops_in_time(deed, campaign_id, sessions, simulator)
     scheduler.terminate(60.0)  # until then events come in
     assert_counters_true(sessions, campaign_id)

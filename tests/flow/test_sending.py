@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from database import writing
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Bucket, Campaign, Recipient
-from services import campaigns
 from tests.flow.schedulers import (
     Schedulers,
     assert_counters_true,
@@ -25,7 +24,8 @@ from tests.flow.schedulers import (
     schedulers_of,
     wait_for,
 )
-from tests.ledger_rows import add_campaign, suppress, suppress_all
+from tests.flow.stopping import DEEDS, assert_stops_in_time
+from tests.ledger_rows import add_campaign, suppress
 
 
 @pytest.fixture
@@ -141,30 +141,14 @@ def test_worker_frozen_between_claim_and_call_submits_nothing_after_its_lease(
     assert_counters_true(sessions, campaign_id)
 
 
-@pytest.mark.parametrize("deed", ["pause", "cancel", "suppress"])
+@pytest.mark.parametrize("deed", DEEDS)
 def test_pause_cancel_and_suppression_hold_within_two_seconds(
     simulator: Any, sessions: sessionmaker[Session], schedulers: Schedulers, deed: str
 ) -> None:
     campaign_id = make(sessions, 1000)
     scheduler = schedulers.start(MAX_EMAILS_PER_SECOND="20")
     wait_for(lambda: simulator.outbox.total > 10)
-    now = datetime.now(UTC)
-    with sessions() as session, writing(session):
-        if deed == "pause":
-            campaigns.pause(session, campaign_id, now, by="owner@example.com")
-        elif deed == "cancel":
-            campaigns.cancel(session, campaign_id, now, "owner@example.com")
-        else:
-            suppress_all(session, [f"person{number}@example.com" for number in range(1000)])
-    done = time.time()
-    ended = {"pause": "sending", "cancel": "pending", "suppress": "pending"}[deed]
-    wait_for(lambda: counters(sessions, campaign_id)[ended] == 0)
-    wait_for(lambda: counters(sessions, campaign_id)["sending"] == 0)
-    # What left in time may reach SES a little later.
-    assert max(simulator.outbox.times) < done + 2.0 + 0.5
-    figures = counters(sessions, campaign_id)
-    stopped = {"pause": "pending", "cancel": "cancelled", "suppress": "skipped"}[deed]
-    assert figures[stopped] == 1000 - simulator.outbox.total > 700
+    assert_stops_in_time(deed, campaign_id, sessions, simulator)
     scheduler.terminate(60.0)  # until then events come in
     assert_counters_true(sessions, campaign_id)
 
