@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, bindparam, func, insert, select, update
+from sqlalchemy import Table, func, insert, select
 from sqlalchemy.orm import Session
 
 from domain.addresses import key_hash
@@ -25,6 +25,7 @@ from services.campaigns import EDITABLE, Refused, lock_campaign
 from services.import_batches import skip_as_suppressed
 from services.installation import address_key_secret
 from services.ledger import FactChange
+from services.row_updates import update_rows
 from services.suppression import suppressed_people
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 #: Rows corrected in one writing step.
 STEP = 200
 _AT_ONCE_IN_SQL = 500
+_CORRECTED = ("email", "address", "address_hash", "verdict", "verdict_reason", "risks")
 _ROWS = cast(Table, Recipient.__table__)
 
 
@@ -171,29 +173,15 @@ def _rename(session: Session, campaign_id: int, people: Sequence[_Person], now: 
         updates.append(
             {
                 "b_id": person.id,
-                "b_email": person.email,
-                "b_address": person.address,
-                "b_hash": person.address_hash,
-                "b_verdict": found.verdict,
-                "b_reason": found.reason,
-                "b_risks": int(found.risks) or None,
+                "email": person.email,
+                "address": person.address,
+                "address_hash": person.address_hash,
+                "verdict": found.verdict,
+                "verdict_reason": found.reason,
+                "risks": int(found.risks) or None,
             }
         )
-    session.connection().execute(_RENAME, updates)
-
-
-_RENAME = (
-    update(_ROWS)
-    .where(_ROWS.c.id == bindparam("b_id"))
-    .values(
-        email=bindparam("b_email"),
-        address=bindparam("b_address"),
-        address_hash=bindparam("b_hash"),
-        verdict=bindparam("b_verdict"),
-        verdict_reason=bindparam("b_reason"),
-        risks=bindparam("b_risks"),
-    )
-)
+    update_rows(session, _ROWS, _CORRECTED, updates)
 
 
 def _duplicate(person: _Person, line: int | None, now: datetime) -> FactChange:

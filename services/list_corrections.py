@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, select, text, update
+from sqlalchemy import Table, select, text
 from sqlalchemy.orm import Session
 
 from audience_models import Contact, ListImport
@@ -26,12 +26,23 @@ from services import list_members, mail_domains, verification
 from services.campaigns import Refused
 from services.installation import address_key_secret
 from services.list_members import contact_ids, drop_members, lock_list
+from services.row_updates import update_rows
 from services.verified_people import ListPeople
 
 logger = logging.getLogger(__name__)
 
 #: Members corrected in one writing step.
 STEP = 200
+_CORRECTED = (
+    "email",
+    "address",
+    "address_hash",
+    "verdict",
+    "verdict_reason",
+    "risks",
+    "corrected_from",
+    "updated_at",
+)
 _CONTACTS = cast(Table, Contact.__table__)
 #: As its index has it, so that SQLite sees that it serves.
 _DOUBTED = text("contacts.verdict IN ('risky', 'undeliverable', 'unknown')")
@@ -115,34 +126,18 @@ def _rename(
         updates.append(
             {
                 "b_id": row.id,
-                "b_email": email,
-                "b_address": address,
-                "b_hash": hashes[address],
-                "b_verdict": found.verdict,
-                "b_reason": found.reason,
-                "b_risks": int(found.risks) or None,
-                "b_was": row.email,
-                "b_now": now,
+                "email": email,
+                "address": address,
+                "address_hash": hashes[address],
+                "verdict": found.verdict,
+                "verdict_reason": found.reason,
+                "risks": int(found.risks) or None,
+                "corrected_from": row.email,
+                "updated_at": now,
             }
         )
     if updates:
-        session.connection().execute(_RENAME, updates)
-
-
-_RENAME = (
-    update(_CONTACTS)
-    .where(_CONTACTS.c.id == bindparam("b_id"))
-    .values(
-        email=bindparam("b_email"),
-        address=bindparam("b_address"),
-        address_hash=bindparam("b_hash"),
-        verdict=bindparam("b_verdict"),
-        verdict_reason=bindparam("b_reason"),
-        risks=bindparam("b_risks"),
-        corrected_from=bindparam("b_was"),
-        updated_at=bindparam("b_now"),
-    )
-)
+        update_rows(session, _CONTACTS, _CORRECTED, updates)
 
 
 def _replace(session: Session, list_id: int, known: dict[int, int], now: datetime) -> None:
