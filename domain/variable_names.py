@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
+from functools import cache
+
+from jinja2 import Environment, TemplateSyntaxError
 
 #: Names that every mail has anyway, and words that a template cannot use as a name.
 RESERVED_NAMES = frozenset(
@@ -13,6 +16,7 @@ RESERVED_NAMES = frozenset(
      "range", "dict"}
 )  # fmt: skip
 _LONGEST = 60
+_TEMPLATES = Environment()  # noqa: S701 - it only cuts names into tokens
 #: Latin letters that Unicode does not take apart.
 _LATIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE",
                         "œ": "oe", "Œ": "OE", "đ": "d", "Đ": "D", "ı": "i", "þ": "th"})  # fmt: skip
@@ -27,7 +31,7 @@ def variable_name(header: str, taken: Collection[str]) -> str:
     plain = unicodedata.normalize("NFKD", header.translate(_LATIN))
     latin = "".join(sign for sign in plain if not unicodedata.combining(sign))
     base = latin if latin.isascii() else unicodedata.normalize("NFKC", header)
-    words = "".join(sign if _in_word(sign) else " " for sign in _split_camel(base)).split()
+    words = "".join(_in_a_word(sign) for sign in _split_camel(base)).split()
     name = "_".join(words).lower()[:_LONGEST].strip("_")
     if not name or not (name[0].isalpha() and name.isidentifier()):
         cleaned = "".join(sign for sign in name if f"a{sign}".isidentifier())
@@ -38,8 +42,23 @@ def variable_name(header: str, taken: Collection[str]) -> str:
     return unique
 
 
-def _in_word(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "LMN"  # letters, their marks, digits
+def _in_a_word(sign: str) -> str:
+    """The sign as it stands in a name: nothing for marks that Jinja does not know, a gap between
+    words for all that is no letter, mark or digit."""
+    kind = unicodedata.category(sign)[0]
+    if kind == "M" and not _is_known(sign):
+        return ""
+    return sign if kind in "LMN" else " "
+
+
+@cache
+def _is_known(mark: str) -> bool:
+    """Whether Jinja reads a mark in a name: it knows those of the Unicode of its own time."""
+    try:
+        list(_TEMPLATES.lex(f"{{{{ a{mark} }}}}"))
+    except TemplateSyntaxError:
+        return False
+    return True
 
 
 def _split_camel(text: str) -> str:
