@@ -21,6 +21,7 @@ _REACH_SECONDS = 0.25
 #: A process holds at most so many mails for bulk calls: more would outlive the check of their rows
 #: on a machine that cannot keep the rate, and be claimed for nothing.
 MOST_IN_HAND = 600
+LATE_WHEN_FAST_SECONDS = 0.5
 LEAST_CALLS, MOST_CALLS = 0.5, 1000.0
 #: Growth after each second that was used and went well; the small one near what AWS refused.
 _QUICK, _CAREFUL = 1.5, 1.02
@@ -41,8 +42,12 @@ def calls_in_reach(next_slot: float, now: float, rate: float) -> int:
 
 
 def lateness_allowed(rate: float, mails: int) -> float:
-    """How late (seconds) a call of so many mails may leave: a quarter of the time it is worth."""
-    return mails / rate / 4
+    """How late (seconds) a call of so many mails may leave: a quarter of the time it is worth.
+
+    Half a second above 200 mails a second: a machine that cannot keep the rate has all its calls
+    late, and would send their mails one by one, at three times the cost.
+    """
+    return max(mails / rate / 4, LATE_WHEN_FAST_SECONDS if rate > pacing.EXACT_UP_TO else 0.0)
 
 
 def learned(pace: Pace, calls: int, throttles: int, now: float) -> Pace:
