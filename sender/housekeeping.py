@@ -85,9 +85,10 @@ class Housekeeping:
             with writing(session):
                 audiences.freeze(session, campaign_id, now)
             more = True
-            while more and time.monotonic() < until:
+            while more:  # one step at least, however slow the machine
                 with writing(session):
                     more = audiences.copy_step(session, campaign_id, secret, now, _STEP_ROWS)
+                more = more and time.monotonic() < until
 
     def _sweep(self, session: Session, now: datetime) -> None:
         while True:
