@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, Row, Table, bindparam, func, select, text, update
+from sqlalchemy import Row, Table, bindparam, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,7 @@ from services.event_backlog import WAITING
 from services.event_effects import Matched, apply_matched
 from services.event_matching import Belongs, Match, match_events
 from services.installation import installation_id
+from services.row_updates import given_rows
 
 _EVENTS = cast(Table, Event.__table__)
 _KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
@@ -37,14 +38,7 @@ _COLUMNS = tuple(column.name for column in _EVENTS.columns)
 _INSERT_SQLITE = sqlite.insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.key)
 _INSERT_POSTGRESQL = (
     postgresql.insert(_EVENTS)
-    .from_select(
-        _COLUMNS,
-        select(
-            func.unnest(*(bindparam(c.name, type_=ARRAY(c.type)) for c in _EVENTS.columns))
-            .table_valued(*_COLUMNS)
-            .render_derived(name="given")
-        ),
-    )
+    .from_select(_COLUMNS, select(given_rows({c.name: c.type for c in _EVENTS.columns})))
     .on_conflict_do_nothing()
     .returning(_EVENTS.c.key)
 )
