@@ -38,7 +38,7 @@ from sender.idle import IdleWatch
 from sender.signals import stop_on_signals
 from sender.tracking_watch import TrackingWatch
 from services import jobs, schema, signup_mails, test_mails, workers
-from sns_handler import EventApplier, SqsPoller
+from sns_handler import COLLECT_AFTER, EventApplier, SecondPoller, SqsPoller
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,8 @@ class Scheduler:
         self._every("tracking", _TRACKING_SECONDS, lambda: self._tracking.step(_now()))
         self._every("account", _ACCOUNT_SECONDS, self._read_account)
         self._every("doubt", self._doubt.every_seconds, lambda: self._doubt.step(_now()))
-        poller = SqsPoller(self.settings, self.sessions, self.clients)
+        second = SecondPoller() if self.settings.senders > 1 else None
+        poller = SqsPoller(self.settings, self.sessions, self.clients, second=second)
         applier = EventApplier(self.settings, self.sessions)
         for number in range(_JOBS_AT_ONCE):  # a test mail does not wait behind a long import
             self._every(f"jobs-{number}", _JOBS_SECONDS, self._do_jobs)
@@ -184,6 +185,7 @@ class Scheduler:
             # which no thread runs and every slot is missed; from now on it passes over all this.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*COLLECT_AFTER)
 
     def wait_until_idle(self) -> int:
         """Wait until nothing is left to do (or `stop` is set); the exit code."""

@@ -17,13 +17,23 @@ from werkzeug.wsgi import get_input_stream
 
 from doors.event_applier import EventApplier
 from doors.pages_first import PagesFirst
-from doors.sqs_poller import QueueDepth, SqsPoller
+from doors.second_poller import SecondPoller
+from doors.sqs_poller import COLLECT_AFTER, QueueDepth, SqsPoller
 from doors.webhook import Answer, Webhook
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-__all__ = ["EventApplier", "QueueDepth", "SqsPoller", "Webhook", "init_app", "webhook_of"]
+__all__ = [
+    "COLLECT_AFTER",
+    "EventApplier",
+    "QueueDepth",
+    "SecondPoller",
+    "SqsPoller",
+    "Webhook",
+    "init_app",
+    "webhook_of",
+]
 
 logger = logging.getLogger(__name__)
 PATH = "/sns-notifications"

@@ -27,6 +27,7 @@ from database import writing
 from doors.intake import Intake, utc_now
 from doors.queue_messages import Kind, QueueMessage, read_message
 from doors.queue_owner import QueueOwner, StrangerWatch
+from doors.second_poller import SecondPoller
 from services.dead_letters import keep_dead_letter
 from services.delivery_events import Incoming
 from services.installation import installation_id
@@ -47,6 +48,9 @@ _RESTING_SECONDS = 1.0
 _CARE_EVERY_SECONDS = 60.0
 _AFTER_TROUBLE_SECONDS = 5.0
 _JOIN_SECONDS = 2.0
+_LOOK_EVERY_SECONDS = 1.0
+#: For gc.set_threshold: a batch holds some 20,000 objects, all of which go at its end.
+COLLECT_AFTER = (25_000, 20, 50)
 #: One round over the dead-letter queue stops here; the rest comes in the next.
 _DEAD_LETTER_BATCHES = 100
 
@@ -82,13 +86,18 @@ class SqsPoller:
         threads: int = DEFAULT_THREADS,
         long_poll_seconds: int = LONG_POLL_SECONDS,
         clock: Callable[[], datetime] = utc_now,
+        second: SecondPoller | None = None,
+        looks_after: bool = True,
     ) -> None:
+        """`second` helps with a backlog; `looks_after` the queue, its owner and dead letters."""
         self._settings = settings
         self._sessions = sessions
         self._clients = clients
         self._threads = threads
         self._long_poll_seconds = long_poll_seconds
         self._clock = clock
+        self._second = second
+        self._looks_after = looks_after
         self._intake = Intake(sessions, clock)
         self._owner: QueueOwner | None = None
         self._strangers = StrangerWatch(clock)
@@ -116,10 +125,16 @@ class SqsPoller:
             threading.Thread(target=self._work, args=(number,), name=f"sqs-{number}", daemon=True)
             for number in range(self._threads)
         ]
-        threads.append(threading.Thread(target=self._look_after, name="sqs-care", daemon=True))
+        if self._looks_after:
+            threads.append(threading.Thread(target=self._look_after, name="sqs-care", daemon=True))
         for thread in threads:
             thread.start()
-        stop.wait()
+        while not stop.wait(_LOOK_EVERY_SECONDS):
+            if self._second is not None:
+                behind = self._backlog.is_set() and self.stopped_because is None
+                self._second.look(backlog=behind)
+        if self._second is not None:
+            self._second.stop()
         for thread in threads:
             thread.join(_JOIN_SECONDS / len(threads))
 
