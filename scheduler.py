@@ -81,7 +81,10 @@ class Scheduler:
         self.stop = threading.Event()
         self.clients = AwsClients(settings)
         self.service = make_email_service(self.clients)
-        self.engine = SendEngine(settings, self.sessions, self.service, self.worker)
+        self._sending = engine
+        if engine.dialect.name == "postgresql":
+            self._sending = make_engine(engine.url, pool_size=2, by_index=True)
+        self.engine = SendEngine(settings, make_sessions(self._sending), self.service, self.worker)
         self._role = "sender" if only_sends else "scheduler"
         self._processes = processes
         self._housekeeping = Housekeeping(settings, self.sessions)
@@ -220,6 +223,8 @@ class Scheduler:
             workers.leave(session, self.worker)
         self.service.close()
         self.clients.close()
+        if self._sending.dialect.name == "postgresql":
+            self._sending.dispose()
 
 
 def _now() -> datetime:

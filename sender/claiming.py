@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import rate_limiter
 from config import Settings
-from database import is_sqlite, writing
+from database import is_sqlite, reading_sessions, writing
 from domain import bulk_pacing, pacing
 from domain.bulk_template import MAX_ENTRIES
 from rate_limiter import BucketState, Slots
@@ -64,6 +64,7 @@ class Claimer:
     ) -> None:
         self._settings = settings
         self._sessions = sessions
+        self._reading = reading_sessions(sessions)
         self._maker = maker
         self._calls = CallPlanner(settings, maker)
         self._worker = worker
@@ -81,7 +82,7 @@ class Claimer:
 
         `in_hand` is how many rows this process holds already, `call_seconds` what a call takes.
         """
-        with self._sessions() as session:
+        with self._reading() as session:
             bucket = rate_limiter.read(session)
             if bucket is None:
                 return Round()
@@ -89,11 +90,11 @@ class Claimer:
             busy = bool(in_hand or missed)
             if not bucket.slots_in_reach(pacing.HORIZON_SECONDS if busy else self._step_in):
                 return Round(next_in=self._until_slots(bucket, busy=busy))
-            due = lifecycle.sending_campaigns(session)
-            ready = self._ready(session, due, bucket)
+            ready = self._ready(session, bucket)
+            ready, capped_for = self._within_caps(session, ready)
             calls = self._calls.in_reach(session, ready)
         if not ready and not missed:
-            return Round()
+            return Round() if capped_for is None else Round(next_in=capped_for)
         rate = bucket.pace.rate
         most = pacing.most_in_hand(rate, call_seconds)
         singly, at_once = min(MOST_THREADS, most), pacing.most_slots(rate)
@@ -111,21 +112,20 @@ class Claimer:
         )
         return Round(works, self._until_slots_after(works) if works else _SHORTEST_WAIT)
 
-    def _ready(
-        self, session: Session, due: list[SendingCampaign], bucket: BucketState
-    ) -> list[SendingCampaign]:
+    def _ready(self, session: Session, bucket: BucketState) -> list[SendingCampaign]:
         """The campaigns that may send now; the others say what they wait for."""
         now = datetime.fromtimestamp(bucket.now, UTC)
+        due = lifecycle.sending_campaigns(session)
         ready = [c for c in due if c.tracking_decided and not c.waits(now)]
         closed = [c for c in due if c.window is not None and not c.window.is_open(now)]
         spent = bucket.quota_left(self._settings.ses_quota_reserve_percent) == 0
         unsaid = [c for c in closed if c.reason_code != Wait.WINDOW]
         if unsaid or (spent and ready):
-            with writing(session):
+            with self._sessions() as other, writing(other):
                 for campaign in unsaid:
-                    self._say_closed(session, campaign, now)
+                    self._say_closed(other, campaign, now)
                 if spent:
-                    quota.say_used_up(session, [c.id for c in ready], bucket, now)
+                    quota.say_used_up(other, [c.id for c in ready], bucket, now)
         return [] if spent else self._prepared(session, ready, now)
 
     def _say_closed(self, session: Session, campaign: SendingCampaign, now: datetime) -> None:
@@ -146,14 +146,31 @@ class Claimer:
                 self._maker.prepare(session, campaign.id, campaign.content_version)
                 prepared.append(campaign)
             except CannotMake as problem:
-                with writing(session):
-                    lifecycle.stop(session, [campaign.id], "template", str(problem), now)
+                with self._sessions() as other, writing(other):
+                    lifecycle.stop(other, [campaign.id], "template", str(problem), now)
         unsaid = self._calls.undecided(prepared)
         if not unsaid:
             return prepared
-        with writing(session):
-            decided = {c.id: self._calls.decide(session, c) for c in unsaid}
+        with self._sessions() as other, writing(other):
+            decided = {c.id: self._calls.decide(other, c) for c in unsaid}
         return [decided.get(campaign.id, campaign) for campaign in prepared]
+
+    def _within_caps(
+        self, session: Session, ready: list[SendingCampaign]
+    ) -> tuple[list[SendingCampaign], float | None]:
+        """Those whose own rate lets something out now, and when the first of the others may send
+        (seconds from now; None = there are none)."""
+        free, waits = [], []
+        for campaign in ready:
+            bucket = None
+            if campaign.cap_per_second is not None:
+                bucket = rate_limiter.read(session, _bucket_name(campaign.id))
+            if bucket is None or bucket.slots_in_reach():
+                free.append(campaign)
+            else:
+                waits.append(bucket.next_slot - pacing.HORIZON_SECONDS - bucket.now)
+        soonest = min(max(min(waits), _SHORTEST_WAIT), _LONGEST_WAIT) if waits else None
+        return free, soonest
 
     def _claim(
         self, ready: list[SendingCampaign], missed: list[Work], wanted: int, calls: int
@@ -200,11 +217,8 @@ class Claimer:
             share = min(share, campaign.batch_left or campaign.batch_size)
         if campaign.cap_per_second is None:
             return share
-        name = _bucket_name(campaign.id)
-        rate_limiter.ensure_bucket(session, name, campaign.cap_per_second)
-        bucket = rate_limiter.read(session, name)
-        share = min(share, pacing.most_slots(campaign.cap_per_second))
-        return share if bucket is not None and bucket.slots_in_reach() else 0
+        rate_limiter.ensure_bucket(session, _bucket_name(campaign.id), campaign.cap_per_second)
+        return min(share, pacing.most_slots(campaign.cap_per_second))
 
     def _claim_of(self, session: Session, campaign: SendingCampaign, share: int) -> Claim:
         floor = self._floors.get(campaign.id, 0)

@@ -67,6 +67,7 @@ class SendEngine:
         self._consequences = Consequences(settings, self._trouble)
         self._unwritten: list[Report] = []
         self._again: list[Work] = []
+        self._flushed_at = 0.0
         self._in_hand = 0
         self._calls = 0
         self._told_at = 0.0
@@ -89,7 +90,8 @@ class SendEngine:
         """One turn of the loop; how long to wait until the next (seconds)."""
         try:
             turn = self._claim_round()
-            self._flush(turn.works)
+            if turn.works or self._until_flush() <= 0.0:
+                self._flush(turn.works)
         except Exception as error:
             self._failures += 1
             if isinstance(error, SQLAlchemyError):
@@ -103,7 +105,11 @@ class SendEngine:
         if self._failures >= _TOLD_AFTER:
             self._tell_of(None)
         self._failures = 0
-        return min(turn.next_in, FLUSH_SECONDS) if self._in_hand else turn.next_in
+        return min(turn.next_in, self._until_flush()) if self._in_hand else turn.next_in
+
+    def _until_flush(self) -> float:
+        """How long results may still wait for more of them: few at once cost as much (seconds)."""
+        return max(0.0, self._flushed_at + FLUSH_SECONDS - boottime())
 
     def _tell_of(self, error: Exception | None) -> None:
         """Say on the dashboard that sending fails; None = it goes on."""
@@ -151,6 +157,7 @@ class SendEngine:
 
     def _flush(self, works: list[Work]) -> None:
         """Mark `works` as submitted, write all results, then hand the marked works over."""
+        self._flushed_at = boottime()
         new = [work for work in works if not work.misses]
         self._in_hand += len(new)
         while self._pool.reports:

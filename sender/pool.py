@@ -91,6 +91,7 @@ class SenderPool:
         self._queue: SimpleQueue[list[Work] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
+        self._own = threading.local()  # `left`: a call's works that have no outcome yet
         self._more = 0
 
     def put(self, works: list[Work]) -> None:
@@ -128,10 +129,11 @@ class SenderPool:
                 # Nothing says how far it came: only an event can tell.
                 sentence = "The sender met an error of its own; whether the mail left is unknown."
                 unknown = SendResult(Outcome.UNKNOWN, code="error", reason=sentence)
-                for work in works:
+                for work in list(self._own.left.values()):
                     self._report(work, unknown)
 
     def _handle(self, works: list[Work]) -> None:
+        self._own.left = {work.row.id: work for work in works}
         first = works[0]
         if self._stopping.is_set():
             for work in works:
@@ -232,7 +234,9 @@ class SenderPool:
 
     def _miss(self, works: list[Work]) -> None:
         """These need other slots; then they go out singly."""
-        self.missed.extend(work._replace(misses=work.misses + 1, call=0) for work in works)
+        for work in works:
+            del self._own.left[work.row.id]
+            self.missed.append(work._replace(misses=work.misses + 1, call=0))
 
     def _is_fit(self, work: Work, now: float) -> bool:
         """The fence against suspend, the age of the row's check, and stopping."""
@@ -243,4 +247,5 @@ class SenderPool:
         )
 
     def _report(self, work: Work, result: SendResult) -> None:
+        del self._own.left[work.row.id]
         self.reports.append(Report(work.row, result, datetime.now(UTC)))

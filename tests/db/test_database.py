@@ -19,6 +19,9 @@ from database import (
     bytes_array,
     epoch_now,
     is_sqlite,
+    make_engine,
+    make_sessions,
+    reading_sessions,
     text_array,
     writing,
 )
@@ -146,3 +149,27 @@ def test_the_log_of_a_bulk_writer_begins_anew_beside_its_work(
     assert sizes[-1] == sizes[3], "the log has the size of the first writes again and again"
     with sessions() as session:
         assert session.get(InstallationValue, "k11") is not None
+
+
+def test_a_senders_connection_keeps_its_statements_prepared_over_a_rollback(
+    postgres_url: str,
+) -> None:
+    engine = make_engine(postgres_url, pool_size=1, by_index=True)
+    sessions = make_sessions(engine)
+    reading = reading_sessions(sessions)
+
+    def read(number: int) -> None:
+        with reading() as session:
+            assert session.scalar(text("SELECT CAST(:number AS int)"), {"number": number}) == number
+
+    for number in range(7):
+        read(number)
+    with sessions() as session:
+        session.execute(text("CREATE TABLE gone (id int)"))
+        session.rollback()
+    read(8)
+    with reading() as session:
+        query = "SELECT statement FROM pg_prepared_statements"
+        assert "AS int" in str(session.scalars(text(query)).all())
+        assert session.scalar(text("SELECT to_regclass('gone')")) is None  # it was rolled back
+    engine.dispose()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session, sessionmaker
 
 import rate_limiter
 from config import Settings
 from database import writing
+from domain.bulk_template import BulkEmail, bulk_template
+from domain.rendering import compile_mail
 from domain.send_outcomes import Outcome, SendResult
 from models import Notice
+from sender.claiming import Claimer
 from sender.engine import SendEngine
 from sender.mails import MailMaker
+from sender.pool import SenderPool, Work
 from services import claims, ledger, lifecycle
 from tests.ledger_rows import add_campaign
 
@@ -93,3 +99,58 @@ def test_a_sender_goes_on_after_an_error_that_nobody_thought_of(
         assert session.scalar(select(Notice.code)) is None
     assert sorted(service.taken) == [f"person{n}@example.com" for n in range(3)]
     assert engine.in_hand == 0
+
+
+def test_a_call_that_fails_half_way_tells_of_each_mail_once() -> None:
+    class Broken:
+        def send_bulk(self, template: Any, sender: Any, mails: Any, name: str, guard: Any) -> Any:
+            assert guard()
+            return [SendResult(Outcome.ACCEPTED, "m-1")]  # but the call had three
+
+    maker = SimpleNamespace(
+        mail_of=lambda campaign_id: SimpleNamespace(
+            template=bulk_template(
+                compile_mail("News", "<p>{{ name }}</p>", "", postal_address="")
+            ),
+            sender=None,
+            configuration_set="",
+        ),
+        make_entry=lambda row: BulkEmail(row.email, "{}", "https://example.com/u", {}),
+    )
+    pool = SenderPool(cast(Any, Broken()), cast(Any, maker), clock=lambda: 0.0)
+    rows = [
+        claims.ClaimedRow(number, 1, f"person{number}@example.com", b"", "{}", str(number), 0.0)
+        for number in range(3)
+    ]
+    pool.put([Work(row, 0.0, 100.0, 0.0, rate=1000.0, call=1) for row in rows])
+    for _ in range(6000):
+        if len(pool.reports) >= 3:
+            break
+        time.sleep(0.01)
+    pool.stop()
+    for thread in pool._threads:
+        thread.join()
+    told = {report.row.id: report.result.outcome for report in pool.reports}
+    assert len(pool.reports) == 3
+    assert told == {0: Outcome.ACCEPTED, 1: Outcome.UNKNOWN, 2: Outcome.UNKNOWN}
+
+
+def test_a_campaign_whose_own_rate_gives_nothing_now_is_asked_for_when_it_does(
+    sessions: sessionmaker[Session], settings: Settings
+) -> None:
+    with sessions() as session, writing(session):
+        add_campaign(session, 9, cap_per_second=1.0)
+        rate_limiter.ensure_bucket(session, rate_limiter.SEND, 100.0)
+    with sessions() as session:
+        claimer = Claimer(settings, sessions, MailMaker(settings, session), "w")
+    first = claimer.round([], 0, 0.1)
+    while not first.works:
+        first = claimer.round([], 0, 0.1)
+    assert len(first.works) == 1
+    engine = sessions.kw["bind"]
+    began: list[object] = []
+    event.listen(engine, "commit", began.append)
+    again = claimer.round([], 1, 0.1)
+    assert not again.works
+    assert again.next_in > 0.2  # it comes when a slot is near, not fifty times a second
+    assert not began
