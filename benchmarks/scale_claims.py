@@ -16,7 +16,7 @@ from benchmarks.many_rows import add_campaign, add_rows, suppress_head
 from database import is_sqlite, make_sessions, writing
 from domain.statuses import RecipientStatus
 from models import Recipient
-from services import claims, ledger, lifecycle
+from services import claims, counters, lifecycle
 from services.claims import Claim
 from tests.postgres import PostgresServer
 
@@ -137,7 +137,7 @@ def _plan_of_empty_table(engine: Engine, rows: int) -> bool:
         with make_sessions(engine)() as other:
             add_rows(other, campaign_id, 1, rows)
             with writing(other):
-                ledger.add_counters(other, {campaign_id: {"pending": rows, "total": rows}})
+                counters.add(other, {campaign_id: {"pending": rows, "total": rows}})
         watch.forget()
         watch.floor = 0
         for _ in range(_ROUNDS):
@@ -192,4 +192,4 @@ def _send(session: Session, campaign_id: int, rows: int) -> None:
                 session.execute(update(_ROWS).where(*of).values(values))
         for _ in range(20):
             with writing(session):
-                ledger.add_counters(session, {campaign_id: {"pending": -25, "sent": 25}})
+                counters.add(session, {campaign_id: {"pending": -25, "sent": 25}})

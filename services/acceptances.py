@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from database import is_sqlite
 from domain.statuses import Fact
-from services import ledger
+from services import counters
 
 
 class Acceptance(NamedTuple):
@@ -34,25 +34,25 @@ UPDATE recipients SET status = 'sent', facts = :after, message_id = told.message
     sent_at = told.at, reason_at = told.at, reason_code = NULL, reason = NULL,
     lease_until = NULL, updated_at = :now
 FROM told WHERE recipients.id = told.id
-"""
-_PLAIN = """recipients.attempt_id = given.attempt AND recipients.status = 'sending'
+    AND recipients.attempt_id = told.attempt AND recipients.status = 'sending'
     AND recipients.facts = :before AND recipients.message_id IS NULL
-    AND recipients.sent_at IS NULL AND recipients.bounced_at IS NULL"""
+    AND recipients.sent_at IS NULL AND recipients.bounced_at IS NULL
+"""
 _RETURNING = " RETURNING recipients.id, recipients.campaign_id"
 _GIVEN_SQLITE = """WITH told AS MATERIALIZED (
     SELECT value ->> 0 AS id, value ->> 1 AS attempt, value ->> 2 AS message_id, value ->> 3 AS at
     FROM json_each(:told)
 )"""
-#: Rows are locked in id order before any of them is written, as everywhere.
+#: Rows are locked in id order before any of them is written, as everywhere; those that are left to
+#: the ledger, too, for it comes when the counters are locked.
 _GIVEN_POSTGRES = """WITH told AS MATERIALIZED (
-    SELECT recipients.id, given.message_id, given.at
+    SELECT recipients.id, given.attempt, given.message_id, given.at
     FROM unnest(CAST(:ids AS bigint[]), CAST(:attempts AS text[]), CAST(:messages AS text[]),
         CAST(:times AS double precision[])) AS given(id, attempt, message_id, at)
-    JOIN recipients ON recipients.id = given.id
-    WHERE {plain} ORDER BY recipients.id FOR UPDATE OF recipients
+    JOIN recipients ON recipients.id = given.id ORDER BY recipients.id FOR UPDATE OF recipients
 )"""
-_SQLITE = text(_GIVEN_SQLITE + _SET + " AND " + _PLAIN.replace("given.", "told.") + _RETURNING)
-_POSTGRES = text(_GIVEN_POSTGRES.format(plain=_PLAIN) + _SET + _RETURNING)
+_SQLITE = text(_GIVEN_SQLITE + _SET + _RETURNING)
+_POSTGRES = text(_GIVEN_POSTGRES + _SET + _RETURNING)
 _FACTS = {"before": int(Fact.CLAIMED), "after": int(Fact.CLAIMED | Fact.ACCEPTED)}
 
 
@@ -77,7 +77,7 @@ def record_plain(session: Session, given: Sequence[Acceptance], now: datetime) -
         parameters["times"] = [a.at.timestamp() for a in ordered]
         found = session.connection().execute(_POSTGRES, parameters).all()
     campaigns = Counter(campaign_id for _, campaign_id in found)
-    ledger.add_counters(
+    counters.add(
         session,
         {c: {"sending": -n, "sent": n, "reached_accepted": n} for c, n in campaigns.items()},
     )

@@ -20,8 +20,8 @@ from domain.rendering import compile_mail
 from domain.statuses import CampaignStatus, Fact, RecipientStatus
 from domain.text_part import text_from_html
 from models import Campaign, CampaignCounters, RateSample, Recipient
-from services import audience_query, guard
-from services.ledger import add_counters, read_counters
+from services import audience_query, counters, guard
+from services.ledger import read_counters
 
 #: States in which the content and the audience may still change.
 EDITABLE = frozenset({CampaignStatus.DRAFT, CampaignStatus.SCHEDULED})
@@ -322,7 +322,7 @@ def cancel_pending(session: Session, campaign_id: int, now: datetime, limit: int
         )
     )
     count = int(turned.rowcount)
-    add_counters(session, {campaign_id: {"pending": -count, "cancelled": count}})
+    counters.add(session, {campaign_id: {"pending": -count, "cancelled": count}})
     return count
 
 

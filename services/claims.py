@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from database import epoch_now, is_sqlite
 from domain.statuses import Fact, RecipientStatus
 from models import Recipient
-from services import ledger
+from services import counters, ledger
 from services.ledger import FactChange
 from services.suppression_patterns import covered_sql
 
@@ -190,7 +190,7 @@ def claim(
 
 def count_claims(session: Session, claims: dict[int, Claim]) -> None:
     """Move the counters for what claims took, in campaign order (after all claims)."""
-    ledger.add_counters(
+    counters.add(
         session,
         {
             campaign_id: {

@@ -32,7 +32,7 @@ from models import (
     Suppression,
     TestMail,
 )
-from services import delivery_events, ledger, signups, suppression
+from services import counters, delivery_events, ledger, signups, suppression
 from services.campaigns import Refused
 from services.contacts import get_contact
 from services.ledger import FactChange
@@ -110,7 +110,7 @@ def _erase_rows(session: Session, ids: Sequence[int], hashed: bytes, now: dateti
     for row_id, campaign_id, status, campaign_status in waiting:
         if campaign_status in _UNLAUNCHED:
             session.execute(delete(Recipient).where(Recipient.id == row_id))
-            ledger.add_counters(session, {campaign_id: {"total": -1, status.value: -1}})
+            counters.add(session, {campaign_id: {"total": -1, status.value: -1}})
         elif status is Status.PENDING:
             changes.append(
                 FactChange(

@@ -19,7 +19,7 @@ from domain.addresses import AddressProblem, check_syntax, key_hash
 from domain.recipient_files import RecipientRow
 from domain.statuses import Fact, RecipientStatus, SuppressionReason
 from models import RefusedRow, Suppression
-from services import ledger
+from services import counters
 from services.suppression import insert_new, suppressed_people
 
 _COLUMNS = (
@@ -205,7 +205,7 @@ def write(session: Session, batch: Batch, target: Target, now: datetime) -> Coun
         RecipientStatus.SKIPPED.value: counts.suppressed,
     }
     if target.campaign_id is not None:
-        ledger.add_counters(session, {target.campaign_id: changes})
+        counters.add(session, {target.campaign_id: changes})
     return counts
 
 

@@ -2,8 +2,8 @@
 and a person's decisions all pass through here (services.acceptances is its short cut).
 
 Rows are locked in id order, so that many workers never deadlock; the new state is
-`state_of(facts)`; counters change by the difference, last in the transaction and in campaign
-order. Times and reasons merge so that every order of the same changes ends the same.
+`state_of(facts)`; counters change by the difference. Times and reasons merge so that every order
+of the same changes ends the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, Update, bindparam, insert, select, update
+from sqlalchemy import Row, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from domain.statuses import (
@@ -29,6 +29,7 @@ from domain.statuses import (
     state_of,
 )
 from models import CampaignCounters, Event, PastAttempt, Recipient
+from services import counters
 from services.row_updates import update_rows
 
 _ROWS = cast(Table, Recipient.__table__)
@@ -156,7 +157,7 @@ def apply_changes(
             updates.append({"b_id": recipient_id, **difference})
             _count(deltas[row.campaign_id], before, after)
     _write(session, updates)
-    add_counters(session, deltas)
+    counters.add(session, deltas)
     return LedgerOutcome(transitions, stale)
 
 
@@ -304,7 +305,7 @@ def return_to_pending(
         session.connection().execute(_NAME_ATTEMPT, told)
     if past:
         session.execute(insert(_PAST), past)
-    add_counters(session, deltas)
+    counters.add(session, deltas)
     return [values["b_id"] for values in updates]
 
 
@@ -369,23 +370,6 @@ def _count(deltas: dict[str, int], before: Mapping[str, Any], after: Mapping[str
         deltas[name] += new.get(name, 0) - old.get(name, 0)
 
 
-def add_counters(session: Session, deltas: Mapping[int, Mapping[str, int]]) -> None:
-    """Add differences (campaign id → counter → difference); last in a transaction."""
-    for campaign_id in sorted(deltas):
-        changes = {name: step for name, step in deltas[campaign_id].items() if step}
-        if not changes:
-            continue
-        steps = {f"b_{name}": step for name, step in changes.items()}
-        session.execute(_add(tuple(changes)), {"b_campaign": campaign_id, **steps})
-
-
-@cache
-def _add(names: tuple[str, ...]) -> Update:
-    """The statement that adds to these counters, made once."""
-    sums: dict[str, Any] = {name: _COUNTERS.c[name] + bindparam(f"b_{name}") for name in names}
-    return update(_COUNTERS).where(_COUNTERS.c.campaign_id == bindparam("b_campaign")).values(sums)
-
-
 def counter_names() -> list[str]:
     """Every counter, in the order of the table."""
     return [column.name for column in _COUNTERS.columns if column.name != "campaign_id"]
@@ -393,6 +377,7 @@ def counter_names() -> list[str]:
 
 def read_counters(session: Session, campaign_id: int) -> dict[str, int]:
     """The stored counters of a campaign; zeros when there are none."""
+    counters.write(session)
     query = select(_COUNTERS).where(_COUNTERS.c.campaign_id == campaign_id)
     row = session.execute(query).one_or_none()
     return {name: getattr(row, name) if row else 0 for name in counter_names()}

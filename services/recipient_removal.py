@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from database import bulk_session, writing
 from domain.statuses import JobKind, JobStatus
 from models import Job, Recipient
-from services import ledger
+from services import counters
 from services.campaigns import EDITABLE, Refused, lock_campaign
 
 _STEP = 400
@@ -51,7 +51,7 @@ def _step(session: Session, campaign_id: int, now: datetime) -> int:
     session.execute(delete(Recipient).where(Recipient.id.in_([row.id for row in rows])))
     states = Counter(row.status.value for row in rows)
     changes = {name: -number for name, number in states.items()}
-    ledger.add_counters(session, {campaign_id: {**changes, "total": -len(rows)}})
+    counters.add(session, {campaign_id: {**changes, "total": -len(rows)}})
     if not rows:
         # Verdicts went with the rows: a check of people who are gone says nothing any more.
         session.execute(

@@ -29,7 +29,7 @@ from domain.rejects import titles
 from domain.statuses import JobKind, JobStatus, RecipientStatus
 from domain.text_tables import TableRow, TextFormat, detect_format, read_rows
 from models import Job, Recipient, RefusedRow
-from services import import_ahead, import_batches, job_queue, ledger, suppression
+from services import counters, import_ahead, import_batches, job_queue, suppression
 from services.campaigns import NotFound, Refused
 from services.import_batches import Batch, Counts, Target
 from services.import_places import CampaignPlace, Place, importable
@@ -350,7 +350,7 @@ def _undo_step(
     ours = [row for row in rows if row.import_id == job_id]
     session.execute(delete(Recipient).where(Recipient.id.in_([row.id for row in ours])))
     pending = sum(1 for row in ours if row.status is RecipientStatus.PENDING)
-    ledger.add_counters(
+    counters.add(
         session,
         {
             campaign_id: {

@@ -42,6 +42,8 @@ def record_results(session: Session, reports: Sequence[Report], now: datetime) -
     for report in reports:
         if report.result.outcome is Outcome.ACCEPTED and report.result.message_id:
             usual.setdefault(report.row.id, report)
+    if len(usual) < len(reports):  # all rows before any counter, or two workers may deadlock
+        ledger.lock_rows(session, {report.row.id for report in reports})
     written = acceptances.record_plain(session, [_acceptance(r) for r in usual.values()], now)
     if len(written) == len(reports):
         return

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from domain.statuses import Fact, SuppressionReason
 from domain.unsubscribe_tokens import UnsubscribeClaim
 from models import Campaign, Recipient, Suppression
-from services import ledger, suppression
+from services import counters, ledger, suppression
 from services.ledger import FactChange
 
 _ROWS = cast(Table, Recipient.__table__)
@@ -105,7 +105,7 @@ def uncount(session: Session, row: Recipient | None) -> None:
     """The campaign's row, if it is there, counts as unsubscribed no more."""
     if row is not None and row.unsubscribed_at is not None:
         session.execute(update(_ROWS).where(_ROWS.c.id == row.id).values(unsubscribed_at=None))
-        ledger.add_counters(session, {row.campaign_id: {"unsubscribed": -1}})
+        counters.add(session, {row.campaign_id: {"unsubscribed": -1}})
 
 
 def row_of(session: Session, claim: UnsubscribeClaim, *, lock: bool = False) -> Recipient | None:

@@ -14,17 +14,26 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import rate_limiter
 from database import writing
+from domain.send_outcomes import Outcome, SendResult
 from domain.statuses import Fact
 from models import Recipient
-from services import claims, ledger
+from services import claims, ledger, sending
+from services.claims import ClaimedRow
 from services.ledger import FactChange
 from services.recount import recount
+from services.sending import Report
 from tests.ledger_rows import add_campaign
 
 _WRITERS = 8
 _ROUNDS = 25
 _NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _FACTS = (Fact.ACCEPTED, Fact.DELIVERED, Fact.DELAYED, Fact.SOFT_BOUNCED, Fact.COMPLAINED)
+_ANSWERS = (
+    SendResult(Outcome.ACCEPTED, message_id="m-1"),
+    SendResult(Outcome.REFUSED, code="refused", reason="No."),
+    SendResult(Outcome.UNKNOWN, code="timeout", reason="No answer."),
+    SendResult(Outcome.THROTTLED, code="throttled", reason="Later."),
+)
 Step = Callable[[Session, random.Random], None]
 
 
@@ -72,6 +81,20 @@ def give_back(session: Session, dice: random.Random) -> None:
     ledger.return_to_pending(session, chosen, "A test.", _NOW, was_submitted=False)
 
 
+def answers(session: Session, dice: random.Random) -> None:
+    """What SES said of some mails, of all kinds at once, as one flush of a sender has it."""
+    rows = session.execute(select(Recipient).where(Recipient.attempt_id.is_not(None))).scalars()
+    taken = [row_of(row) for row in rows if dice.random() < 0.5]
+    dice.shuffle(taken)
+    reports = [Report(row, dice.choice(_ANSWERS), _NOW) for row in taken]
+    sending.record_results(session, reports, _NOW)
+
+
+def row_of(row: Recipient) -> ClaimedRow:
+    attempt = row.attempt_id or ""
+    return ClaimedRow(row.id, row.campaign_id, "", row.address_hash, "{}", attempt, 0.0)
+
+
 def claim_of(two: list[int]) -> Step:
     """Rows of both campaigns, in either order, with slots drawn last."""
 
@@ -92,7 +115,7 @@ def claim_of(two: list[int]) -> Step:
 def test_eight_writers_on_the_same_rows_do_not_deadlock(
     sessions: sessionmaker[Session], two: list[int]
 ) -> None:
-    run(sessions, [tell_facts, claim_of(two), tell_facts, give_back])
+    run(sessions, [tell_facts, claim_of(two), answers, give_back])
     with sessions() as session:
         for campaign_id in two:
             assert ledger.read_counters(session, campaign_id) == recount(session, campaign_id)
