@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -12,6 +13,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from sqlalchemy import insert, text
 
 from benchmarks.installation import Installation
@@ -23,6 +27,7 @@ from services.installation import address_key_secret, installation_id
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:bes-events"
 _ROWS_AT_ONCE = 5000
+_CERTIFICATE = f"SimpleNotificationService-{'b2' * 16}.pem"
 _AGENT = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/140.0.0.0 Safari/537.36"
@@ -195,3 +200,31 @@ def process_figures(pid: int) -> tuple[float, float]:
         r"^VmRSS:\s+(\d+)", status, re.M
     )
     return ticks / os.sysconf("SC_CLK_TCK"), int(own.group(1)) / 1024 if own else 0.0
+
+
+class Signer:
+    """Signs as SNS does; the certificate lies in a folder for SNS_CERT_DIR."""
+
+    def __init__(self, folder: str) -> None:
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sns.amazonaws.com")])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+            .public_key(self.key.public_key())
+            .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+            .sign(self.key, hashes.SHA256())
+        )  # fmt: skip
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        (Path(folder) / _CERTIFICATE).write_bytes(pem)
+
+    def body(self, message: dict[str, str]) -> bytes:
+        """The posted body."""
+        names = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
+        plain = "".join(f"{name}\n{message[name]}\n" for name in names).encode()
+        signature = self.key.sign(plain, padding.PKCS1v15(), hashes.SHA256())
+        extra = {
+            "Signature": base64.b64encode(signature).decode(),
+            "SigningCertURL": f"https://sns.us-east-1.amazonaws.com/{_CERTIFICATE}",
+        }
+        return json.dumps(message | extra).encode()

@@ -34,7 +34,8 @@ from services.suppression import suppress
 
 _EVENTS = cast(Table, Event.__table__)
 _PAST = cast(Table, PastAttempt.__table__)
-_SOFT = Fact.SOFT_BOUNCED | Fact.MAYBE_AUTO_REPLY
+_SOFT = int(Fact.SOFT_BOUNCED | Fact.MAYBE_AUTO_REPLY)
+_DELIVERED = int(Fact.DELIVERED)
 #: Addresses of SES's mailbox simulator bounce by purpose; they are never suppressed.
 _SIMULATOR_DOMAIN = "@simulator.amazonses.com"
 #: Nothing longer can be written to (RFC 5321), and no column holds it.
@@ -82,9 +83,7 @@ def apply_matched(
     suppress_for(session, matched, now)
     _note_test_mails(session, matched)
     outcome = apply_changes(session, changes, now, rows)
-    touched = _soft_bounce_changes(outcome.transitions)
-    if touched:
-        soft_bounces.review(session, touched, now)
+    review_soft_bounces(session, changes, outcome.transitions, now)
 
 
 def fact_change(
@@ -331,10 +330,20 @@ def _note_test_mails(session: Session, matched: Sequence[Matched]) -> None:
         )
 
 
-def _soft_bounce_changes(transitions: Sequence[Transition]) -> set[tuple[bytes, str]]:
-    """Addresses whose soft bounces may count otherwise than before."""
-    return {
-        (t.address_hash, t.address)
-        for t in transitions
-        if t.facts_after & _SOFT and t.facts_after != t.facts_before
-    }
+def review_soft_bounces(
+    session: Session,
+    changes: Sequence[FactChange],
+    transitions: Sequence[Transition],
+    now: datetime,
+) -> None:
+    """Judge anew whose soft bounces changed, and of whom a delivery was told that may reset some."""
+    delivered = {change.recipient_id for change in changes if int(change.add) & _DELIVERED}
+    touched, maybe = set(), {}
+    for t in transitions:
+        if t.facts_after & _SOFT and t.facts_after != t.facts_before:
+            touched.add((t.address_hash, t.address))
+        elif t.recipient_id in delivered:
+            maybe[t.address_hash] = t.address
+    touched |= {(found, maybe[found]) for found in soft_bounces.with_a_streak(session, maybe)}
+    if touched:
+        soft_bounces.review(session, touched, now)

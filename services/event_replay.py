@@ -17,7 +17,13 @@ from domain.ses_events import EventKind, SesEvent
 from domain.statuses import EVENT_FACTS, EventStatus, Fact
 from models import Event, Recipient
 from services.delivery_events import event_of
-from services.event_effects import Matched, fact_change, judge_engagements, suppress_for
+from services.event_effects import (
+    Matched,
+    fact_change,
+    judge_engagements,
+    review_soft_bounces,
+    suppress_for,
+)
 from services.event_matching import Belongs, Match
 from services.ledger import FactChange, apply_changes, lock_rows
 
@@ -78,6 +84,7 @@ def replay_step(
     changes += judge_engagements(session, rows, delivered, now)
     suppress_for(session, matched, now)
     outcome = apply_changes(session, changes, now, rows)
+    review_soft_bounces(session, changes, outcome.transitions, now)
     changed = sum(1 for t in outcome.transitions if t.facts_before != t.facts_after)
     return ReplayStep(ids[-1], len(ids), changed)
 

@@ -25,11 +25,9 @@ from services.quota import finish_estimate
 
 #: The curve of the rate covers this many slots of RATE_SLOT_SECONDS.
 CURVE_SLOTS = 60
-#: Seconds between two looks at a campaign: while mails go out, and while reports still come in.
+#: Seconds between two looks at a campaign: while mails go out, and from the last of them on.
 LIVE_SECONDS = 2
 LATE_SECONDS = 30
-#: Reports that come within this time of the last mail are watched closely.
-_REPORTS_COME_QUICKLY = timedelta(seconds=60)
 _CHANCE = random.SystemRandom()
 #: What SES charges for 1,000 mails, in US dollars (https://aws.amazon.com/ses/pricing/).
 DOLLARS_PER_THOUSAND = 0.10
@@ -152,9 +150,7 @@ def seconds_to_next_look(campaign: Campaign, counters: Mapping[str, int], now: d
     ended = campaign.status in (CampaignStatus.SENT, CampaignStatus.CANCELLED)
     if ended and is_over(campaign, counters, now):
         return 0
-    last = campaign.last_sent_at
-    lately = last is not None and now - last < _REPORTS_COME_QUICKLY
-    if campaign.status is CampaignStatus.SENDING or lately or counters["sending"]:
+    if campaign.status is CampaignStatus.SENDING or counters["sending"]:
         return LIVE_SECONDS
     return LATE_SECONDS
 

@@ -24,6 +24,17 @@ WITHIN_DAYS = 90
 _ROWS = cast(Table, Recipient.__table__)
 
 
+def with_a_streak(session: Session, hashes: Iterable[bytes]) -> list[bytes]:
+    """Those of the address hashes that have bounced since their last delivery."""
+    wanted = sorted(hashes)
+    found: list[bytes] = []
+    for start in range(0, len(wanted), 500):  # below SQLite's limit of bound variables
+        column = SoftBounceStreak.address_hash
+        query = select(column).where(column.in_(wanted[start : start + 500]))
+        found += session.scalars(query)
+    return found
+
+
 def review(session: Session, addresses: Iterable[tuple[bytes, str]], now: datetime) -> None:
     """Judge these (address hash, address) afresh: suppress, or take such a suppression back."""
     for address_hash, address in sorted(set(addresses)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 from sqlalchemy import select, update
@@ -75,12 +76,12 @@ def test_the_applier_runs_until_it_is_told_to_stop(session, mail, take, applier)
     stop = threading.Event()
     thread = threading.Thread(target=applier.run, args=(stop,))
     thread.start()
-    for _ in range(500):
+    for _ in range(6000):
         if event_status(session) is EventStatus.APPLIED:
             break
         stop.wait(0.01)
     stop.set()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
     assert event_status(session) is EventStatus.APPLIED
 
@@ -331,6 +332,36 @@ class TestSoftBouncesInARow:
         bounce(days=2, delivered=2)
         bounce("Transient/MailboxFull", days=3)
         assert self.suppressed(session) == []
+
+    def test_any_order_of_bounces_and_a_delivery_ends_the_same(self, session, now, take):
+        """One address for each order of three bounces and the delivery between them."""
+        orders = list(permutations(range(4)))
+        people = [f"p{number}@example.com" for number in range(len(orders))]
+        rows = []
+        for day in range(4):
+            with writing(session):
+                campaign = add_campaign(session, now)
+                at = now + timedelta(days=day)
+                rows.append((add_sending(session, campaign, people, at), at))
+        for person, order in enumerate(orders):
+            for day in order:
+                row, at = rows[day][0][person], rows[day][1]
+                mail = mail_events(session, row, at)
+                take(mail.delivery() if day == 2 else mail.bounce("Transient/MailboxFull"))
+        assert self.suppressed(session) == []
+        newest = rows[3][0][0].campaign_id
+        streaks = [s.bounces for s in session.scalars(select(SoftBounceStreak))]
+        assert [[campaign for campaign, _ in streak] for streak in streaks] == [[newest]] * 24
+
+    def test_a_delivery_before_them_all_resets_nothing_whenever_it_is_told(
+        self, session, now, bounce, take
+    ):
+        with writing(session):
+            (row,) = add_sending(session, add_campaign(session, now), ["ada@example.com"], now)
+        for day in (1, 2, 3):
+            bounce("Transient/MailboxFull", days=day)
+        take(mail_events(session, row, now).delivery())
+        assert self.suppressed(session) == ["soft_bounces"]
 
     def test_bounces_further_apart_than_ninety_days_do_not_add_up(self, session, bounce):
         bounce("Transient/MailboxFull")

@@ -112,7 +112,7 @@ def test_finish_follows_the_measured_rate(session: Session, settings: Any, now: 
         ({"status": "sending"}, {"in_doubt": 1}, 2),
         ({"status": "paused"}, {"pending": 5}, 30),
         ({"status": "paused"}, {"pending": 5, "sending": 1}, 2),
-        ({"status": "sent", "last_sent_at": -timedelta(seconds=10)}, {"sent": 1}, 2),
+        ({"status": "sent", "last_sent_at": -timedelta(seconds=1)}, {"sent": 1}, 30),
         ({"status": "sent", "last_sent_at": -timedelta(hours=1)}, {"sent": 1}, 30),
         ({"status": "sent", "last_sent_at": -timedelta(hours=25)}, {"delayed": 1}, 0),
         ({"status": "sent", "last_sent_at": -timedelta(seconds=10)}, {"delivered": 9}, 0),
