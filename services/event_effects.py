@@ -336,7 +336,7 @@ def review_soft_bounces(
     transitions: Sequence[Transition],
     now: datetime,
 ) -> None:
-    """Judge anew whose soft bounces changed, and of whom a delivery was told that may reset some."""
+    """Judge anew whose soft bounces changed, and who got a delivery that may reset them."""
     delivered = {change.recipient_id for change in changes if int(change.add) & _DELIVERED}
     touched, maybe = set(), {}
     for t in transitions:
