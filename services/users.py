@@ -125,18 +125,17 @@ def note_success(session: Session, user: User, attempt: Attempt, now: datetime) 
     session.flush()
 
 
-def password_is_right(user: User | None, password: str) -> bool:
-    """Whether the password belongs to the account; takes as long when there is no account.
+def password_is_right(known: str | None, password: str) -> bool:
+    """Whether the password has the known hash; takes as long when there is no account (None).
 
     Call it with no transaction open. Raises TooManyAtOnce.
     """
     if len(password) > LONGEST_PASSWORD:
         return False
-    known = user.password_hash if user else _nobody()
     if not _slots.acquire(timeout=_HASH_WAIT_SECONDS):
         raise TooManyAtOnce
     try:
-        return _hasher.verify(known, password) and user is not None
+        return _hasher.verify(known or _nobody(), password) and known is not None
     except (VerificationError, InvalidHashError):
         return False
     finally:
@@ -153,6 +152,28 @@ def set_password(session: Session, email: str, password: str) -> User:
         raise UserProblem(f"There is no account for {_normal(email)}.")
     _check_length(password)
     user.password_hash = _hash(password)
+    end_sessions(session, user.id)
+    return user
+
+
+def hash_new(password: str) -> str:
+    """The hash of a password that somebody chose; raises UserProblem when it is weak.
+
+    Takes a while: call it with no transaction open. Raises TooManyAtOnce.
+    """
+    _check_length(password)
+    return _hash(password)
+
+
+def replace_hash(session: Session, user_id: int, checked: str, fresh: str) -> User:
+    """Put a new password's hash in place of the one that was `checked`; end all sessions.
+
+    Raises UserProblem when the password was changed meanwhile.
+    """
+    user = session.get_one(User, user_id, with_for_update=True, populate_existing=True)
+    if user.password_hash != checked:
+        raise UserProblem("The password was changed a moment ago. Sign in with the new one.")
+    user.password_hash = fresh
     end_sessions(session, user.id)
     return user
 

@@ -11,6 +11,7 @@ from werkzeug.routing import IntegerConverter, Map
 #: Modules with a `blueprint`. A new noun is one line here and one file beside this one.
 BLUEPRINTS = (
     "web.auth",
+    "web.account",
     "web.health",
     "web.dashboard",
     "web.campaigns",

@@ -101,9 +101,10 @@ def _sign_in(form: LoginForm) -> str:
             f"{duration(attempt.wait_seconds)} before the next one."
         )
     user = users.find_user(session(), email)
+    known = user.password_hash if user else None
     session().rollback()  # hashing takes a while: no transaction stays open
     try:
-        right = users.password_is_right(user, password)
+        right = users.password_is_right(known, password)
     except users.TooManyAtOnce:
         return "Many people are signing in at this moment. Try again in a few seconds."
     if user is None or not right:
@@ -112,11 +113,11 @@ def _sign_in(form: LoginForm) -> str:
         fresh = db.get_one(User, user.id)
         users.note_success(db, fresh, attempt, now())
         person = SignedIn(fresh)
-    _enter(person, keep=form.keep.data)
+    enter(person, keep=form.keep.data)
     return ""
 
 
-def _enter(person: SignedIn, *, keep: bool) -> None:
+def enter(person: SignedIn, *, keep: bool) -> None:
     """Begin a session that shares nothing with the one before it (session fixation)."""
     cookie.clear()
     cookie.permanent = keep
@@ -149,7 +150,7 @@ def setup() -> str | tuple[str, int] | Response:
             person = SignedIn(user)
     except users.UserProblem as problem:
         return render_template("auth/setup.html", form=form, problem=str(problem)), 400
-    _enter(person, keep=False)
+    enter(person, keep=False)
     flash("Your account is ready.")
     return redirect(url_for("dashboard.index"), code=303)
 

@@ -171,8 +171,8 @@ def test_users_password_sets_another_one_and_ends_the_sessions(run: Run, session
     answered(run("users", "password", "Owner@Example.com", "--json", input="another password\n"))
     session.rollback()  # a new snapshot
     user = session.scalars(select(User)).one()
-    assert users.password_is_right(user, "another password")
-    assert not users.password_is_right(user, "a long password")
+    assert users.password_is_right(user.password_hash, "another password")
+    assert not users.password_is_right(user.password_hash, "a long password")
     assert user.session_key != before
     assert "8 characters" in refused(run("users", "password", "owner@example.com", input="short\n"))
     assert "no account" in refused(

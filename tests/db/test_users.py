@@ -22,10 +22,26 @@ def test_an_account_knows_its_password_and_no_other(session: Session, now: datet
         user = users.create_user(session, " Ann@Example.COM ", PASSWORD, now)
     assert user.email == "ann@example.com"
     assert PASSWORD not in user.password_hash
-    assert users.password_is_right(users.find_user(session, "ANN@example.com"), PASSWORD)
-    assert not users.password_is_right(user, PASSWORD.upper())
+    found = users.find_user(session, "ANN@example.com")
+    assert found is not None
+    assert users.password_is_right(found.password_hash, PASSWORD)
+    assert not users.password_is_right(found.password_hash, PASSWORD.upper())
     assert not users.password_is_right(None, PASSWORD)
-    assert not users.password_is_right(user, "x" * 2000)
+    assert not users.password_is_right(found.password_hash, "x" * 2000)
+
+
+def test_a_password_that_was_changed_meanwhile_is_not_replaced(
+    session: Session, now: datetime
+) -> None:
+    with writing(session):
+        user = users.create_user(session, "ann@example.com", PASSWORD, now)
+    checked, key = user.password_hash, user.session_key
+    with writing(session):
+        users.replace_hash(session, user.id, checked, users.hash_new("another sentence"))
+    assert user.session_key != key
+    with pytest.raises(UserProblem, match="changed a moment ago"), writing(session):
+        users.replace_hash(session, user.id, checked, users.hash_new("a third sentence"))
+    assert users.password_is_right(user.password_hash, "another sentence")
 
 
 @pytest.mark.parametrize(
