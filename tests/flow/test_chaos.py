@@ -78,7 +78,7 @@ def chaos(
     settings = {
         **environment,
         # Those that are not struck go on: slow enough that mails are left for every strike.
-        "MAX_EMAILS_PER_SECOND": "180" if way.at_once == 1 else "60",
+        "MAX_EMAILS_PER_SECOND": "120" if way.at_once == 1 else "60",
         "SES_SEND_API": way.api,
         "SES_BULK_CALLS_PER_SECOND": "10",
         "CLAIM_LEASE_SECONDS": LEASE,
