@@ -45,6 +45,7 @@ from benchmarks.events_load import (  # noqa: E402
     Signer,
     envelope,
     event_texts,
+    family_figures,
     process_figures,
     sent_campaign,
 )
@@ -163,7 +164,7 @@ def queue_door(place: Installation, recipients: int) -> tuple[float, float, floa
 
 
 def backlog(place: Installation, events: int) -> bool:
-    """A scheduler works off what piled up while it was down; whether all went well."""
+    """A scheduler, with its second poller, works off what piled up; whether all went well."""
     settings = Settings.from_env(place.environment)
     clients = AwsClients(settings)
     url = settings.sqs_queue_url
@@ -174,18 +175,21 @@ def backlog(place: Installation, events: int) -> bool:
         while (done := stored(place)) < many:
             time.sleep(0.5)
             if done > many / 10:
-                memory.append(process_figures(scheduler.pid)[1])
+                memory.append(family_figures(scheduler.pid)[1])
             elif not done:
-                begin, cpu = time.perf_counter(), process_figures(scheduler.pid)[0]
+                begin, cpu = time.perf_counter(), family_figures(scheduler.pid)[0]
         took = time.perf_counter() - begin
-        cpu = process_figures(scheduler.pid)[0] - cpu
+        cpu = family_figures(scheduler.pid)[0] - cpu
     finally:
         scheduler.terminate()
         scheduler.wait(30)
     with place.sessions() as session:
         query = select(func.count()).where(Event.status == EventStatus.APPLIED)
         applied = session.scalar(query) or 0
-    print(f"  {many:,} events: {many / took:,.0f}/s, CPU {cpu / many * 1000:.2f} ms an event")
+    print(
+        f"  {many:,} events: {many / took:,.0f}/s, CPU {cpu / many * 1000:.2f} ms an event, "
+        f"memory at most {max(memory):.0f} MB in all processes"
+    )
     met = line("applied of them", f"{applied:,}", "all", applied == many)
     few = len(memory) // 4 or 1
     early, late = statistics.median(memory[:few]), statistics.median(memory[-few:])
@@ -269,12 +273,6 @@ def watch_dashboard(port: int, stop: threading.Event, times: list[float]) -> Non
         times.extend(open_dashboard(port, cookie, 1))
 
 
-def family_seconds(pid: int) -> float:
-    """CPU seconds of a process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(process_figures(one)[0] for one in (pid, *map(int, children)))
-
-
 def http_door(place: Installation, posts: int) -> bool:
     """Post signed messages over many connections; whether all bars were met."""
     with tempfile.TemporaryDirectory() as folder:
@@ -292,12 +290,12 @@ def http_door(place: Installation, posts: int) -> bool:
             watcher = threading.Thread(target=watch_dashboard, args=(port, stop, pages))
             watcher.start()
             time.sleep(1)
-            cpu = family_seconds(pid)
+            cpu = family_figures(pid)[0]
             command = [sys.executable, "benchmarks/events_post.py", str(port), str(requests)]
             done = subprocess.run(
                 [*command, str(_CONNECTIONS)], cwd=ROOT, stdout=subprocess.PIPE, check=True
             )
-            cpu = family_seconds(pid) - cpu
+            cpu = family_figures(pid)[0] - cpu
             stop.set()
             watcher.join()
     seconds, own, times, bad = json.loads(done.stdout)

@@ -202,6 +202,14 @@ def process_figures(pid: int) -> tuple[float, float]:
     return ticks / os.sysconf("SC_CLK_TCK"), int(own.group(1)) / 1024 if own else 0.0
 
 
+def family_figures(pid: int) -> tuple[float, float]:
+    """The same of a process and its children together."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for one in tasks for child in (one / "children").read_text().split()]
+    figures = [process_figures(one) for one in (pid, *children)]
+    return sum(cpu for cpu, _ in figures), sum(megabytes for _, megabytes in figures)
+
+
 class Signer:
     """Signs as SNS does; the certificate lies in a folder for SNS_CERT_DIR."""
 
