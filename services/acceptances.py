@@ -34,7 +34,7 @@ UPDATE recipients SET status = 'sent', facts = :after, message_id = told.message
     sent_at = told.at, reason_at = told.at, reason_code = NULL, reason = NULL,
     lease_until = NULL, updated_at = :now
 FROM told WHERE recipients.id = told.id
-    AND recipients.attempt_id = told.attempt AND recipients.status = 'sending'
+    AND recipients.attempt_id = told.attempt AND recipients.status || '' = 'sending'
     AND recipients.facts = :before AND recipients.message_id IS NULL
     AND recipients.sent_at IS NULL AND recipients.bounced_at IS NULL
 """

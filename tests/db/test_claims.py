@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from database import make_engine, make_sessions, writing
 from domain.statuses import RecipientStatus, Verdict
 from models import Recipient
-from services import claims, ledger
+from services import acceptances, claims, ledger
+from services.acceptances import Acceptance
 from services.recount import recount
 from tests.ledger_rows import add_campaign, suppress
 
@@ -183,4 +184,32 @@ def test_the_sweep_on_sqlite_reads_the_small_index_of_open_rows(
         ((query, values),) = [one for one in asked if "lease_until <" in one[0]]
         plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)
         assert "USING INDEX ix_recipients_open" in str([row[3] for row in plan])
+    engine.dispose()
+
+
+def test_a_sender_on_postgresql_finds_its_rows_by_id_and_not_among_all_that_were_sent(
+    postgres_url: str, now: datetime
+) -> None:
+    engine = make_engine(postgres_url, by_index=True)
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, values: Any, *rest: Any) -> None:
+        asked.append((statement, values))
+
+    with make_sessions(engine)() as session:
+        with writing(session):
+            campaign_id = add_campaign(session, 3)
+        rows = take(session, campaign_id).rows
+        with writing(session):
+            claims.mark_submitted(session, rows)
+            told = [Acceptance(row.id, row.attempt_id, f"m-{row.id}", now) for row in rows]
+            assert len(acceptances.record_plain(session, told, now)) == 3
+        changes = [one for one in asked if "UPDATE recipients" in one[0]]
+        assert len(changes) == 3
+        for statement, values in changes:
+            plan = session.connection().exec_driver_sql(f"EXPLAIN {statement}", values)
+            steps = str(plan.scalars().all())
+            assert "pk_recipients" in steps
+            assert "ix_recipients_open" not in steps
     engine.dispose()
