@@ -11,8 +11,9 @@ from flask import Flask, Response, current_app, request
 from web.context import zone
 
 #: A fragment is shown again to whoever asks for the same within this time (seconds): many open
-#: pages of a campaign cost hardly more than one.
-KEPT_SECONDS = 1.0
+#: pages of a campaign cost hardly more than one. Below the two seconds between two looks, so that
+#: no page sees older figures than before, whichever process answers.
+KEPT_SECONDS = 1.9
 _MOST_KEPT = 200
 
 
