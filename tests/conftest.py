@@ -225,8 +225,15 @@ def simulator() -> Iterator[Any]:
     simulator.stop()
 
 
+@pytest.fixture(scope="session")
+def _quick_apps() -> None:
+    from tests.quick_apps import keep_what_is_compiled
+
+    keep_what_is_compiled()
+
+
 @pytest.fixture
-def app(settings: Any) -> Iterator[Any]:
+def app(_quick_apps: None, settings: Any) -> Iterator[Any]:
     """The web application on the test's database."""
     from app import create_app
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import flask_bootstrap
@@ -31,7 +32,8 @@ class Sprite:
     version: str
 
 
-def make_sprite(sources: list[Path]) -> Sprite:
+@cache
+def make_sprite(sources: tuple[Path, ...]) -> Sprite:
     """Cut the icons whose names stand quoted in `sources` out of the package's sprite."""
     known = {name: (box, body) for box, name, body in _SYMBOL.findall(_SPRITE.read_text("utf-8"))}
     wanted: set[str] = set()
@@ -49,8 +51,8 @@ def make_sprite(sources: list[Path]) -> Sprite:
 def init_app(app: Flask) -> None:
     """Make the sprite of this application and give templates `icon_url`."""
     root = Path(app.root_path)
-    sources = sorted([*(root / "templates").rglob("*.html"), *(root / "web").glob("*.py")])
-    app.extensions["bes_icons"] = make_sprite(sources)
+    sources = [*(root / "templates").rglob("*.html"), *(root / "web").glob("*.py")]
+    app.extensions["bes_icons"] = make_sprite(tuple(sorted(sources)))
     app.add_template_global(icon_url, "icon_url")
     app.register_blueprint(blueprint)
 
