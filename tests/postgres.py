@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.ports import free_port
 
 #: Empties every table that holds rows and puts back what came with the schema.
 _RESET = """
@@ -95,7 +96,7 @@ class PostgresServer:
             return
         self.process.send_signal(signal.SIGQUIT)
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -142,7 +143,7 @@ def start_postgres(*, durable: bool = False, **settings: str) -> PostgresServer:
     parts = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
     server = PostgresServer([f"{binaries}/postgres", "-D", str(data), *parts], identity, folder)
     for _ in range(5):
-        server.port = _free_port()
+        server.port = free_port()
         if server.start():
             return server
     text = (folder / "log").read_text(errors="replace")[-2000:]
@@ -159,15 +160,9 @@ _OPTIONS = {
 _IN_MEMORY = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _answers(process: subprocess.Popen[bytes], server: PostgresServer) -> bool:
     """Wait until it takes connections; False if the process ended (its port was taken)."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         try:
             server.execute("SELECT 1")

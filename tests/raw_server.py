@@ -86,7 +86,7 @@ class RawServer:
         self._listener.close()
         self.drop_connections()
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
 
     def drop_connections(self) -> None:
         """Close every open connection, as a server does that has waited long enough."""

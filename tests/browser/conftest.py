@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from tests.conftest import skip_missing
@@ -25,6 +25,9 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: How long anything on a page may take, on a busy machine too (milliseconds).
+_PATIENCE = 60_000
+expect.set_options(timeout=_PATIENCE)
 #: Rules of WCAG 2.2 AA and of good habit.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -90,7 +93,7 @@ def visitor(
         color_scheme="dark" if "dark" in kind else "light",
         java_script_enabled="no script" not in kind,
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(_PATIENCE)
     cookie = logged_in.get_cookie("bes_session")
     assert cookie is not None
     context.add_cookies([{"name": "bes_session", "value": cookie.value, "url": site}])

@@ -146,7 +146,7 @@ def test_a_hidden_tab_asks_for_nothing(visitor: Visitor, seeded: Seeded) -> None
 def test_a_signed_out_page_asks_to_sign_in_again(visitor: Visitor, seeded: Seeded) -> None:
     visitor.go(f"/campaigns/{seeded.sending}")
     visitor.page.context.clear_cookies()
-    expect(visitor.page).to_have_url(re.compile(r"/login\?next=/campaigns/"), timeout=30_000)
+    expect(visitor.page).to_have_url(re.compile(r"/login\?next=/campaigns/"))
     expect(visitor.page.get_by_label("Password")).to_be_visible()
 
 

@@ -83,7 +83,7 @@ def test_an_import_is_followed_without_a_reload(
     expect(page.get_by_text("You may leave this page")).to_be_visible()
     worker = threading.Thread(target=_work, args=(app,))
     worker.start()
-    expect(page.locator(".big", has_text="of 2 rows added.")).to_be_visible(timeout=20_000)
+    expect(page.locator(".big", has_text="of 2 rows added.")).to_be_visible()
     expect(page.get_by_role("cell", name="nobody")).to_be_visible()
     worker.join()
     assert not visitor.faults

@@ -51,9 +51,10 @@ class Service:
         self._clock = clock
 
     def send(self, mail: Any, guard: Callable[[], bool]) -> SendResult:
+        at = self._clock.now()  # before the guard: a starved thread may go on long after it
         if not guard():
             return SendResult(Outcome.NOT_SUBMITTED, code="lease_over")
-        self.times.append(self._clock.now())
+        self.times.append(at)
         return SendResult(Outcome.ACCEPTED, f"m-{len(self.times)}-{mail.to}")
 
 

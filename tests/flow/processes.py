@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -37,13 +36,6 @@ def copy_of_the_repository(target: Path) -> Path:
             shutil.copy2(ROOT / name, target / name)
     (target / ".venv").symlink_to(sys.prefix)
     return target
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ class Start:
     def interrupt(self) -> int:
         """Press Ctrl-C and wait; the exit code."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
     def end(self) -> None:
         """Whatever happened: leave no process behind."""
@@ -84,7 +76,7 @@ class Start:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        self.process.wait(30)
+        self.process.wait(60)
 
 
 @contextmanager
@@ -108,7 +100,7 @@ def started(command: list[str], folder: Path, environment: dict[str, str]) -> It
         start.end()
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 150) -> None:
     """Wait for something to become true; fails with `what` when it does not."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -120,7 +112,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60) -> No
 def status_of(url: str) -> int:
     """The HTTP status of a page; 0 while nothing answers."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 - loopback
             return int(response.status)
     except urllib.error.HTTPError as error:
         error.close()

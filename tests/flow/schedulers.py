@@ -49,7 +49,7 @@ class SchedulerProcess:
         self.process.kill()
         self.process.wait()
 
-    def terminate(self, seconds: float = 15.0) -> int:
+    def terminate(self, seconds: float = 90.0) -> int:
         """As a service manager would; the exit code."""
         self.process.terminate()
         return self.process.wait(seconds)
@@ -66,13 +66,13 @@ class SchedulerProcess:
         """Send the signal and wait for the last thread to stand still."""
         self.process.send_signal(signal.SIGSTOP)
         threads = Path(f"/proc/{self.process.pid}/task")
-        wait_for(lambda: all(_stands_still(one) for one in threads.iterdir()), 10, 0.001)
+        wait_for(lambda: all(_stands_still(one) for one in threads.iterdir()), pause=0.001)
 
     def thaw(self) -> None:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
 
-    def wait(self, seconds: float = 120.0) -> int:
+    def wait(self, seconds: float = 240.0) -> int:
         """Wait for its own end; the exit code."""
         return self.process.wait(seconds)
 
@@ -143,7 +143,7 @@ def schedulers_of(environment: Mapping[str, str], folder: Path) -> Iterator[Sche
         schedulers.end()
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 180.0, pause: float = 0.02) -> Any:
     """The first true value of `what`; fails when none comes in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

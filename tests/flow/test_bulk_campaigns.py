@@ -166,6 +166,6 @@ def test_pause_cancel_and_suppression_hold_within_two_seconds_in_bulk_too(
     scheduler = schedulers.start(MAX_EMAILS_PER_SECOND="40", SES_BULK_CALLS_PER_SECOND="2")
     wait_for(lambda: simulator.outbox.total > 20)
     wait_for(lambda: counters(sessions, campaign_id)["sending"] >= 10)
-    assert_stops_in_time(deed, campaign_id, sessions, simulator)
+    assert_stops_in_time(deed, campaign_id, sessions, simulator, rate=40)
     scheduler.terminate(60.0)  # until then events come in
     assert_counters_true(sessions, campaign_id)

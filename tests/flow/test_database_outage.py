@@ -57,7 +57,7 @@ def send_through_an_outage(
     emails = [f"success+{n}@simulator.amazonses.com" for n in range(mails)]
     with sessions() as session, writing(session):
         campaign_id = add_campaign(session, emails)
-    wait_for(lambda: counters(sessions, campaign_id)["delivered"] > mails // 8, 60)
+    wait_for(lambda: counters(sessions, campaign_id)["delivered"] > mails // 8)
     assert simulator.outbox.total < mails
     server.crash()
     try:
@@ -65,7 +65,7 @@ def send_through_an_outage(
     finally:
         assert server.start()
     sessions.kw["bind"].dispose()  # our own connections broke with the rest
-    wait_for(lambda: _is_over(sessions, campaign_id, mails), 90, 0.3)
+    wait_for(lambda: _is_over(sessions, campaign_id, mails), pause=0.3)
     assert set(simulator.outbox.counts.values()) == {1}
     assert len(simulator.outbox.counts) == mails
     with sessions() as session:

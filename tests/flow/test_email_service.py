@@ -37,7 +37,7 @@ MAIL = OutgoingEmail(
 Make = Callable[..., SesCalls]
 
 
-def _signed(url: str, *, timeout: float = 5.0, token: str | None = None, **more: Any) -> SesCalls:
+def _signed(url: str, *, timeout: float = 60.0, token: str | None = None, **more: Any) -> SesCalls:
     return SignedCalls(
         endpoint_url=url,
         region="eu-central-1",
@@ -48,7 +48,7 @@ def _signed(url: str, *, timeout: float = 5.0, token: str | None = None, **more:
 
 
 def _boto(
-    url: str, *, timeout: float = 5.0, token: str | None = None, ca_bundle: str | None = None
+    url: str, *, timeout: float = 60.0, token: str | None = None, ca_bundle: str | None = None
 ) -> SesCalls:
     session = botocore.session.Session()
     session.set_credentials("AKIAEXAMPLE", "secret", token)

@@ -33,8 +33,9 @@ from models import Event, Recipient, Suppression
 from ses_simulator.queues import Message, Queue, Text
 from sns_handler import EventApplier
 from tests.factories import add_campaign, add_sending
-from tests.flow.processes import free_port, status_of, until
+from tests.flow.processes import status_of, until
 from tests.flow.schedulers import ROOT, assert_counters_true, schedulers_of, wait_for
+from tests.ports import free_port
 from tests.ses_messages import TOPIC, mail_events
 from tests.sns_signing import CERTIFICATE_NAME, Signer, body
 
@@ -135,14 +136,14 @@ def test_killed_schedulers_lose_and_repeat_no_event_of_the_queue(
         for number in range(KILLS):
             victim = schedulers.start()
             goal = (number + 1) * EVENTS // (KILLS + 2)
-            wait_for(partial(has_stored, sessions, goal), 60, 0.002)
+            wait_for(partial(has_stored, sessions, goal), pause=0.002)
             time.sleep(dice.uniform(0.0, 0.03))
             victim.kill()
             interrupted += end_visibility_timeouts(simulator, queue) > 0
         assert interrupted, "every kill came when the poller had nothing in hand"
         assert stored(sessions) < EVENTS
         schedulers.start()
-        wait_for(lambda: simulator.call(queue.counts) == (0, 0, 0), 60, 0.05)
+        wait_for(lambda: simulator.call(queue.counts) == (0, 0, 0), pause=0.05)
     assert_all_counted_once(sessions, campaign_id)
 
 
@@ -176,7 +177,7 @@ class Gunicorn:
     def end(self) -> None:
         """In order, or by force."""
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(60)
 
 
 @pytest.fixture
@@ -184,7 +185,7 @@ def gunicorn(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[Guni
     """Two workers, which store at least some events without applying them."""
     signer = Signer()
     (tmp_path / CERTIFICATE_NAME).write_bytes(signer.pem)
-    more = {"SNS_CERT_DIR": str(tmp_path), "NOTIFICATIONS_PER_SECOND": "40"}
+    more = {"SNS_CERT_DIR": str(tmp_path), "NOTIFICATIONS_PER_SECOND": "5"}
     server = Gunicorn(environment | more, tmp_path / "gunicorn.log")
     try:
         until(lambda: status_of(f"http://127.0.0.1:{server.port}/healthz") == 200, "it is up")
@@ -197,7 +198,7 @@ def post_as_sns_does(
     port: int, bodies: SimpleQueue[bytes], answered: Callable[[bool], None]
 ) -> None:
     """Post until nothing is left; what was not answered with 200 is posted again later."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
         while True:
             try:
                 message = bodies.get_nowait()
@@ -240,11 +241,11 @@ def test_killed_web_workers_lose_and_repeat_no_event_of_the_webhook(
     dice = random.Random(5)
     for number in range(KILLS):
         goal = (number + 1) * EVENTS // (KILLS + 2)
-        wait_for(partial(has_stored, sessions, goal), 60, 0.002)
-        wait_for(lambda: len(server.workers()) == 2, 30)
+        wait_for(partial(has_stored, sessions, goal), pause=0.002)
+        wait_for(lambda: len(server.workers()) == 2)
         os.kill(dice.choice(server.workers()), signal.SIGKILL)
     for thread in threads:
-        thread.join(60)
+        thread.join(200)
     assert answers.count(True) == len(texts)
     assert answers.count(False) > 0, "no kill cut off a post"
     waiting = stored(sessions, EventStatus.NEW)

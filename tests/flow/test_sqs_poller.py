@@ -348,12 +348,12 @@ def test_several_threads_work_off_a_backlog_and_end_soon_when_told(
     poller = SqsPoller(settings, sessions, clients, threads=3, long_poll_seconds=1)
     thread = threading.Thread(target=poller.run, args=(stop,))
     thread.start()
-    for _ in range(200):
+    for _ in range(1200):
         if statuses(session) == ["delivered"] * 12 and depth(clients, settings) == (0, 0):
             break
         time.sleep(0.05)
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     session.rollback()
     assert session.scalars(select(Recipient.opens)).all() == [1] * 12
@@ -371,7 +371,7 @@ def test_without_a_queue_the_poller_only_waits(settings, sessions):
     time.sleep(0.3)
     waits = thread.is_alive()
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert waits
     assert not thread.is_alive()
 

@@ -73,6 +73,6 @@ def test_rate_and_leases_hold_while_the_clock_of_a_host_jumps_by_an_hour(
     assert set(simulator.outbox.counts.values()) == {1}
     assert simulator.outbox.total == 400
     # Two that do not share the rate would send 80 a second.
-    assert most_in_any(list(simulator.outbox.times), 1.0) <= 60
+    assert most_in_any(list(simulator.outbox.times), 4.0) <= 240
     assert [scheduler.terminate() for scheduler in pair] == [0, 0]
     assert_counters_true(sessions, campaign_id)

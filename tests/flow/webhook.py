@@ -28,7 +28,7 @@ def webhook_of(environment: Mapping[str, str], simulator: Any) -> Iterator[str]:
         with closing(AwsClients(settings)) as clients:
             sns = clients.sns("us-east-1")
             sns.subscribe(TopicArn=simulator.topic_arn, Protocol="http", Endpoint=url)
-            wait_for(lambda: _confirmed(sns, simulator.topic_arn, url), 20)
+            wait_for(lambda: _confirmed(sns, simulator.topic_arn, url))
         yield url
     finally:
         server.shutdown()

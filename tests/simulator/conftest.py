@@ -21,7 +21,7 @@ _session = boto3.Session(
     aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
 )
 ONCE = Config(
-    retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=5, connect_timeout=2
+    retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=60, connect_timeout=60
 )
 
 
@@ -66,7 +66,7 @@ class Account:
         } | changes
         return str(self.ses.send_email(**call)["MessageId"])
 
-    def events(self, count: int, timeout: float = 5.0) -> list[dict[str, Any]]:
+    def events(self, count: int, timeout: float = 60.0) -> list[dict[str, Any]]:
         """The next `count` SES events of the default queue, deleted as they are read."""
         found: list[dict[str, Any]] = []
         end = time.monotonic() + timeout
@@ -95,14 +95,14 @@ def fetch(url: str, method: str = "GET", body: bytes | None = None, **headers: s
     """Status, body and headers of a plain HTTP call."""
     request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - loopback
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return answer.status, answer.read(), answer.headers
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read(), error.headers
 
 
-def eventually(condition: Callable[[], Any], timeout: float = 5.0) -> Any:
+def eventually(condition: Callable[[], Any], timeout: float = 60.0) -> Any:
     """The first true value of the condition; its last one when time is up."""
     end = time.monotonic() + timeout
     while not (value := condition()) and time.monotonic() < end:

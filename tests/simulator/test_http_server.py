@@ -16,7 +16,7 @@ GET = b"GET /_sim/%s HTTP/1.1\r\nHost: x\r\n\r\n"
 def talk(aws: Account, *pieces: bytes, until: bytes = b"", pause: float = 0.0) -> bytes:
     """Send pieces over one connection; what comes back until it closes or `until` was seen."""
     parts = urlsplit(aws.simulator.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
         for piece in pieces:
             connection.sendall(piece)
             time.sleep(pause)

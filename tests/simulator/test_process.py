@@ -43,7 +43,7 @@ def test_signal_ends_it_cleanly(number: signal.Signals) -> None:
     with process() as (child, url):
         assert fetch(f"{url}/_sim/stats")[0] == 200
         child.send_signal(number)
-        assert child.wait(timeout=5) == 0
+        assert child.wait(timeout=60) == 0
         assert child.stderr
         assert child.stderr.read() == ""
 

@@ -24,7 +24,7 @@ def test_a_notification_passes_when_no_page_is_under_way() -> None:
     with pages.page():
         pass
     thread, passed = _passing(pages)
-    thread.join(10)
+    thread.join(60)
     assert passed.is_set()
 
 
@@ -35,7 +35,7 @@ def test_a_notification_waits_until_the_last_page_is_made(monkeypatch) -> None:
         with pages.page():
             thread, passed = _passing(pages)
         assert not passed.wait(0.05)
-    thread.join(10)
+    thread.join(60)
     assert passed.is_set()
 
 
@@ -43,7 +43,7 @@ def test_a_page_that_takes_long_holds_no_notification_for_good() -> None:
     pages = PagesFirst()
     with pages.page():
         thread, passed = _passing(pages)
-        thread.join(10)
+        thread.join(60)
         assert passed.is_set()
 
 
@@ -56,5 +56,5 @@ def test_a_page_that_fails_holds_nobody_up(monkeypatch) -> None:
     except RuntimeError:
         pass
     thread, passed = _passing(pages)
-    thread.join(10)
+    thread.join(60)
     assert passed.is_set()

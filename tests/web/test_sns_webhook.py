@@ -379,7 +379,7 @@ def served(app):
 def subscription_attributes(clients, url):
     """The attributes of the topic's subscription to an address, once it is confirmed."""
     sns = clients.sns("us-east-1")
-    for _ in range(200):
+    for _ in range(1200):
         listed = sns.list_subscriptions_by_topic(TopicArn=TOPIC)["Subscriptions"]
         arn = next(one["SubscriptionArn"] for one in listed if one["Endpoint"] == url)
         if arn.startswith("arn:"):
@@ -442,7 +442,7 @@ def test_events_arrive_through_a_confirmed_subscription(simulator, app, session,
         ConfigurationSetName="bes",
         EmailTags=tags,
     )
-    for _ in range(200):
+    for _ in range(1200):
         kinds = sorted(session.scalars(select(Event.kind)))
         session.rollback()
         if kinds == ["Delivery", "Send"]:
