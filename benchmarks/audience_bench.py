@@ -188,8 +188,7 @@ def _copy(sessions: sessionmaker[Session], most: int) -> None:
     began = time.perf_counter()
     with bulk_session(sessions) as session, closing(Checkpoints(session)) as checkpoints:
         secret = address_key_secret(session)
-        with writing(session):
-            people = audiences.freeze(session, campaign_id, now)
+        people = audiences.freeze(sessions, campaign_id, now)
         frozen = time.perf_counter() - began
         copied, first, more, memory = 0, 0.0, True, 0
         while more and copied < most:

@@ -82,8 +82,7 @@ class Housekeeping:
         until = time.monotonic() + _COPYING_SECONDS
         for campaign_id in audiences.to_copy(session):
             secret = address_key_secret(session)
-            with writing(session):
-                audiences.freeze(session, campaign_id, now)
+            audiences.freeze(self._sessions, campaign_id, now)
             more = True
             while more:  # one step at least, however slow the machine
                 with writing(session):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from audience_models import Audience, Contact
 from config import Settings
-from database import writing
+from database import alone, is_sqlite, writing
 from domain.statuses import (
     AudienceKind,
     CampaignStatus,
@@ -73,9 +74,14 @@ def begin(session: Session, draft: Campaign, now: datetime) -> int:
     """Launch as a person does; how many people were fixed."""
     with writing(session):
         session.get_one(Campaign, draft.id).status = CampaignStatus.SENDING
-    with writing(session):
-        assert audiences.to_copy(session) == [draft.id]
-        return audiences.freeze(session, draft.id, now)
+    assert audiences.to_copy(session) == [draft.id]
+    return freeze(session, draft, now)
+
+
+def freeze(session: Session, draft: Campaign, now: datetime) -> int:
+    campaign_id = draft.id
+    session.rollback()
+    return audiences.freeze(sessionmaker(session.get_bind()), campaign_id, now)
 
 
 def copy(session: Session, draft: Campaign, now: datetime, limit: int = 7) -> int:
@@ -123,9 +129,61 @@ def test_who_comes_or_goes_after_the_launch_changes_nothing(
     begin(session, draft, now)
     with writing(session):
         list_members.add_one(session, readers, "late@example.com", {}, now)
-        assert audiences.freeze(session, draft.id, now) == 19
+    assert freeze(session, draft, now) == 0
+    assert session.get_one(Audience, draft.id).total == 19
     copy(session, draft, now)
     assert "late@example.com" not in addresses(session, draft)
+
+
+class Killed(Exception):
+    """In the middle of fixing."""
+
+
+def test_fixing_that_was_cut_off_is_done_anew_as_of_one_moment(
+    session: Session, readers: int, draft: Campaign, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(session, draft, Source(LIST, readers), now=now)
+    monkeypatch.setattr(audiences, "_FROZEN_AT_ONCE", 4)
+    at_once = not is_sqlite(session)  # one transaction, with nothing to cut off between its steps
+    steps: list[Session] = []
+
+    def dies(of: Session) -> AbstractContextManager[Session]:
+        steps.append(of)
+        if at_once or len(steps) > 3:
+            raise Killed
+        return writing(of)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(audiences, "writing", dies)
+        with pytest.raises(Killed):
+            begin(session, draft, now)
+    copy(session, draft, now)
+    assert addresses(session, draft) == set()  # nothing is sent to half an audience
+    with writing(session):
+        every = session.scalars(select(Contact.id).order_by(Contact.id)).all()
+        list_members.remove(session, readers, every[3:13], now)
+        list_members.add_one(session, readers, "late@example.com", {}, now)
+    assert begin(session, draft, now) == 10
+    copy(session, draft, now)
+    expected = {f"p{number:02}@example.com" for number in (0, 2, *range(13, 20))}
+    assert addresses(session, draft) == expected | {"late@example.com"}
+    assert agrees(session, draft)
+
+
+def test_two_schedulers_do_not_fix_one_audience_together(
+    sessions: sessionmaker[Session], readers: int, draft: Campaign, now: datetime
+) -> None:
+    with sessions() as one, sessions() as two:
+        choose(one, draft, Source(LIST, readers), now=now)
+        if is_sqlite(one):
+            with alone(one, "freezing") as mine:
+                assert mine
+                assert begin(two, draft, now) == 0
+        else:
+            one.execute(select(Audience).with_for_update()).all()
+            assert begin(two, draft, now) == 0
+            one.rollback()
+        assert begin(two, draft, now) == 19
 
 
 def test_a_step_that_failed_is_done_again_without_doubles(

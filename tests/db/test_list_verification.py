@@ -183,7 +183,8 @@ def test_a_campaign_takes_the_verdicts_along_with_the_people(
         campaign = add_campaign(session, now)
         audiences.choose(session, campaign.id, [Source(AudienceKind.LIST, list_id)], now)
         campaign.status = CampaignStatus.SENDING
-        audiences.freeze(session, campaign.id, now)
+    audiences.freeze(sessions, campaign.id, now)
+    with sessions() as session:
         audiences.copy_step(session, campaign.id, address_key_secret(session), now, 400)
         rows = {row.email: row for row in session.scalars(select(Recipient))}
     assert rows["bo@never.example"].verdict is Verdict.UNDELIVERABLE

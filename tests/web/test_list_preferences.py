@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from audience_models import Audience, Contact, ListMember
-from database import writing
+from database import make_sessions, writing
 from domain.statuses import AudienceKind, CampaignStatus, MemberStatus, RecipientStatus
 from domain.unsubscribe_tokens import make_token
 from models import Campaign, Recipient, Suppression
@@ -38,22 +38,25 @@ class Sent(NamedTuple):
 
 def begin(now: datetime, *list_ids: int) -> Campaign:
     """A campaign to these lists whose people are all in the ledger, waiting."""
-    campaign = add_campaign(db.session, now)
-    sources = [Source(AudienceKind.LIST, one) for one in list_ids]
-    audiences.choose(db.session, campaign.id, sources, now)
-    campaign.status = CampaignStatus.SENDING
-    audiences.freeze(db.session, campaign.id, now)
-    audiences.copy_step(db.session, campaign.id, address_key_secret(db.session), now, 50)
+    with writing(db.session):
+        campaign = add_campaign(db.session, now)
+        sources = [Source(AudienceKind.LIST, one) for one in list_ids]
+        audiences.choose(db.session, campaign.id, sources, now)
+        campaign.status = CampaignStatus.SENDING
+    audiences.freeze(make_sessions(db.engine), campaign.id, now)
+    with writing(db.session):
+        audiences.copy_step(db.session, campaign.id, address_key_secret(db.session), now, 50)
     return campaign
 
 
 @pytest.fixture
 def sent(app: Flask, now: datetime) -> Sent:
-    with app.app_context(), writing(db.session):
-        readers = lists.create_list(db.session, "Readers", "", now, None).id
-        donors = lists.create_list(db.session, "Donors", "", now, None).id
-        for one in (readers, donors):
-            list_members.add_one(db.session, one, ANA, {}, now)
+    with app.app_context():
+        with writing(db.session):
+            readers = lists.create_list(db.session, "Readers", "", now, None).id
+            donors = lists.create_list(db.session, "Donors", "", now, None).id
+            for one in (readers, donors):
+                list_members.add_one(db.session, one, ANA, {}, now)
         campaign, other = begin(now, readers), begin(now, readers)
         both = begin(now, readers, donors)
         assert both.id == other.id + 1
@@ -145,7 +148,8 @@ def test_who_leaves_before_the_copy_is_not_copied(app: Flask, now: datetime) -> 
                 list_members.add_one(db.session, readers, email, {}, now)
             campaign = add_campaign(db.session, now)
             audiences.choose(db.session, campaign.id, [Source(AudienceKind.LIST, readers)], now)
-            audiences.freeze(db.session, campaign.id, now)
+        audiences.freeze(make_sessions(db.engine), campaign.id, now)
+        with writing(db.session):
             ana = db.session.scalars(select(Contact.id).where(Contact.address == ANA)).one()
             list_members.set_status(db.session, readers, ana, LEFT, now)
             secret = address_key_secret(db.session)
