@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, g, make_response, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask.blueprints import BlueprintSetupState
 from flask_login import UserMixin, current_user, login_user, logout_user
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
-from wtforms import BooleanField, EmailField, PasswordField, StringField
-from wtforms.validators import DataRequired, EqualTo, Length
+from wtforms import BooleanField, EmailField, HiddenField, PasswordField, StringField
+from wtforms.validators import DataRequired, EqualTo
 
 from database import writing
 from models import User
 from services import users
 from services.installation import drop_setup_token, is_setup_token
+from web import resend
 from web.context import THEMES, now
 from web.database import session
 from web.formatting import duration
+from web.input import FORM_TYPE, at_most
 from web.security import local_path, login_manager
 
 blueprint = Blueprint("auth", __name__)
@@ -44,16 +46,17 @@ class SignedIn(UserMixin):
 class LoginForm(FlaskForm):
     """The sign-in form."""
 
-    email = EmailField("Email", validators=[DataRequired("Write your address."), Length(max=320)])
+    email = EmailField("Email", validators=[DataRequired("Write your address."), at_most(320)])
     password = PasswordField("Password", validators=[DataRequired("Write your password.")])
     keep = BooleanField("Keep me signed in on this device for 14 days")
+    kept = HiddenField()  # a form of ours whose session had ended, see web.resend
 
 
 class SetupForm(FlaskForm):
     """The form for the first account."""
 
     token = StringField("One-time token", validators=[DataRequired("Copy it from the terminal.")])
-    email = EmailField("Email", validators=[DataRequired("Write your address."), Length(max=320)])
+    email = EmailField("Email", validators=[DataRequired("Write your address."), at_most(320)])
     password = PasswordField("Password", validators=[DataRequired("Choose a password.")])
     again = PasswordField(
         "Password again", validators=[EqualTo("password", "The two passwords differ.")]
@@ -87,7 +90,23 @@ def login() -> str | tuple[str, int] | Response:
     problem = _sign_in(form)
     if problem:
         return render_template("auth/login.html", form=form, problem=problem), 401
+    if kept := resend.unpacked(form.kept.data or ""):
+        return resend.page(kept, "You are signed in again", "Nothing was changed yet.")
     return redirect(target, code=303)
+
+
+@login_manager.unauthorized_handler
+def ask_to_sign_in() -> Response:
+    """Where a stranger is led: signing in comes first, and what they sent is kept meanwhile."""
+    if kept := resend.from_request():
+        form = LoginForm(formdata=None, kept=kept.packed())
+        return make_response(render_template("auth/login.html", form=form, problem=""), 401)
+    wanted = "/"
+    if request.url_rule is not None and "GET" in (request.url_rule.methods or ()):
+        wanted = request.full_path.rstrip("?")
+    elif request.mimetype == FORM_TYPE:  # other bodies of strangers are not read
+        wanted = local_path(request.form.get("back"), "/")
+    return redirect(url_for("auth.login", next=None if wanted == "/" else wanted))
 
 
 def _sign_in(form: LoginForm) -> str:
@@ -120,6 +139,7 @@ def _sign_in(form: LoginForm) -> str:
 def enter(person: SignedIn, *, keep: bool) -> None:
     """Begin a session that shares nothing with the one before it (session fixation)."""
     cookie.clear()
+    g.pop("csrf_token", None)  # the token of the session before it
     cookie.permanent = keep
     login_user(person)
 

@@ -27,6 +27,7 @@ from web import once
 from web.context import now, zone
 from web.database import session, settings
 from web.formatting import clock, count, day, zone_or_utc
+from web.input import row_number
 
 blueprint = Blueprint("campaign_actions", __name__, url_prefix="/campaigns/<int:campaign_id>")
 
@@ -265,7 +266,7 @@ def _recipient(values: MultiDict[str, str]) -> int | None:
     """The one recipient that a form or an address names; None = all of them."""
     if not values.get("recipient"):
         return None
-    found = values.get("recipient", type=int)
+    found = values.get("recipient", type=row_number)
     if found is None or not 0 < found < 2**63:
         abort(404)  # a name that is none must not mean all
     return found

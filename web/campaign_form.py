@@ -34,6 +34,7 @@ from domain.addresses import AddressProblem, check_syntax
 from models import Campaign
 from services.campaigns import CampaignContent
 from services.sending_options import SendingOptions
+from web.input import at_most
 
 #: SES takes mails of up to 40 MB; HTML beyond this is a mistake (Gmail clips at 102 KB).
 LARGEST_SOURCE = 1_000_000
@@ -72,12 +73,16 @@ class CampaignForm(FlaskForm):
     name = StringField(
         "Campaign name",
         filters=[_trimmed],
-        validators=[DataRequired("Give the campaign a name. Only you see it."), Length(max=200)],
+        validators=[
+            DataRequired("Give the campaign a name. Only you see it."),
+            at_most(200),
+            _one_line,
+        ],
     )
     subject = StringField(
         "Email subject",
         filters=[_trimmed],
-        validators=[DataRequired("Every mail needs a subject."), Length(max=998), _one_line],
+        validators=[DataRequired("Every mail needs a subject."), at_most(998), _one_line],
     )
     html = TextAreaField(
         "Email content",
@@ -86,16 +91,14 @@ class CampaignForm(FlaskForm):
             Length(max=LARGEST_SOURCE, message="The source is larger than 1 MB."),
         ],
     )
-    text = TextAreaField("Plain text part", validators=[Length(max=LARGEST_SOURCE)])
+    text = TextAreaField("Plain text part", validators=[at_most(LARGEST_SOURCE)])
     text_is_automatic = BooleanField("Write it from the HTML", default=True)
-    from_name = StringField(
-        "Sender name", filters=[_trimmed], validators=[Length(max=200), _one_line]
-    )
+    from_name = StringField("Sender name", filters=[_trimmed], validators=[at_most(200), _one_line])
     from_email = StringField(
-        "Sender address", filters=[_trimmed], validators=[Length(max=320), _one_line, _address]
+        "Sender address", filters=[_trimmed], validators=[at_most(320), _one_line, _address]
     )
     reply_to = StringField(
-        "Reply-to address", filters=[_trimmed], validators=[Length(max=320), _one_line, _address]
+        "Reply-to address", filters=[_trimmed], validators=[at_most(320), _one_line, _address]
     )
     tracking = RadioField(
         "Tracking level",

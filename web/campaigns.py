@@ -16,6 +16,7 @@ from web import audiences
 from web.context import now
 from web.database import session, settings
 from web.formatting import clock, day, number, zone_or_utc
+from web.input import row_number
 from web.live import shared_fragment
 from web.recipient_view import opened_of, people_of, view_of_address
 from web.wording import BAR_ORDER, RECIPIENT
@@ -70,7 +71,7 @@ def index_live() -> Response:
 def _list() -> dict[str, Any]:
     chosen = request.args.get("state", "")
     status = CampaignStatus(chosen) if chosen in set(CampaignStatus) else None
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=row_number)
     found = campaigns.list_campaigns(session(), _SHOWN + 1, status=status, before=before)
     more, found = len(found) > _SHOWN, found[:_SHOWN]
     totals = campaigns.count_by_status(session())

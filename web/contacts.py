@@ -8,7 +8,6 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import StringField, TextAreaField
-from wtforms.validators import Length
 
 from database import writing
 from services import contacts, erasure
@@ -16,6 +15,7 @@ from services.campaigns import Refused
 from web.context import now
 from web.database import session, wiring
 from web.formatting import count
+from web.input import at_most, row_number
 
 blueprint = Blueprint("contacts", __name__, url_prefix="/contacts")
 
@@ -23,15 +23,15 @@ blueprint = Blueprint("contacts", __name__, url_prefix="/contacts")
 class ContactForm(FlaskForm):
     """Fields and tags as a person writes them."""
 
-    fields = TextAreaField("Fields", validators=[Length(max=20_000)])
-    tags = StringField("Tags", validators=[Length(max=2_000)])
+    fields = TextAreaField("Fields", validators=[at_most(20_000)])
+    tags = StringField("Tags", validators=[at_most(2_000)])
 
 
 @blueprint.get("/")
 def index() -> str:
     """Contacts, newest first, or by the beginning of the address."""
     query = request.args.get("q", "")[:320].strip()
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=row_number)
     rows, more = contacts.contact_page(session(), query, before=before)
     return render_template(
         "contacts/index.html",

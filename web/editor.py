@@ -28,6 +28,7 @@ from web import once
 from web.campaign_form import CampaignForm, form_for
 from web.context import now
 from web.database import session, settings
+from web.input import row_number
 from web.mail_frame import mail_frame
 
 blueprint = Blueprint("editor", __name__, url_prefix="/campaigns")
@@ -145,11 +146,11 @@ def _page(
 
 def _preview(form: CampaignForm, campaign: Campaign | None = None) -> Preview:
     """The mail as the form stands, for the recipient chosen in it."""
-    if campaign is None and (number := request.args.get("campaign_id", type=int)):
+    if campaign is None and (number := request.args.get("campaign_id", type=row_number)):
         campaign = get_campaign(session(), number)
     recipient = None
     if campaign is not None:
-        chosen = request.form.get("recipient", type=int)
+        chosen = request.form.get("recipient", type=row_number)
         recipient = previews.find_recipient(session(), campaign.id, chosen)
     columns = list(campaign.variables) if campaign is not None and recipient else None
     return previews.preview(form.content(), recipient, columns, settings())

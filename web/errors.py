@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, flash, g, make_response, redirect, render_template, request, url_for
+from flask import (
+    Flask,
+    current_app,
+    flash,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask_login import AnonymousUserMixin, current_user
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,8 +23,10 @@ from werkzeug.wrappers import Response
 
 from database import DatabaseBusy
 from services.campaigns import NotFound, Refused
+from web import resend
 from web.database import session
 from web.formatting import zone_or_utc
+from web.input import Unstorable
 from web.security import local_path
 
 log = logging.getLogger(__name__)
@@ -42,6 +54,14 @@ _CSRF = (
     "This form has gone stale",
     "Nothing was changed: you signed out or in again since. Go back, reload, and press once more.",
 )
+_NO_COOKIE = (
+    "Your browser sent no cookie",
+    "Nothing was changed. Reload the page and try again; if this comes back, allow cookies for us.",
+)
+_UNSTORABLE = (
+    "A character in this cannot be stored",
+    "Nothing was changed. It is the invisible NUL: go back, type the text anew and try again.",
+)
 
 
 def init_app(app: Flask) -> None:
@@ -61,7 +81,12 @@ def show_error(error: HTTPException) -> tuple[str, int] | Response:
         return _broken()
     title, sentence = _WORDS.get(code, (error.name, error.description or ""))
     if isinstance(error, CSRFError):
-        title, sentence = _CSRF
+        if current_user.is_authenticated and (kept := resend.from_request()):
+            return resend.page(kept, _CSRF[0], "You signed out or in again since."), code
+        has_cookie = current_app.config["SESSION_COOKIE_NAME"] in request.cookies
+        title, sentence = _CSRF if has_cookie else _NO_COOKIE
+    elif isinstance(error, Unstorable):
+        title, sentence = _UNSTORABLE
     return _page(code, title, sentence)
 
 

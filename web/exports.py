@@ -22,6 +22,7 @@ from services.lists import get_list
 from services.segments import get_segment
 from web.context import now
 from web.database import session, wiring
+from web.input import row_number
 from web.log_filter import chosen_of_log
 
 Chosen = TypeVar("Chosen", bound=StrEnum)
@@ -63,7 +64,10 @@ def events() -> Response:
 @blueprint.get("/contacts/export")
 def contacts() -> Response:
     """All contacts, oldest first; or the members of a list, or who matches a segment now."""
-    list_id, segment_id = request.args.get("list", type=int), request.args.get("segment", type=int)
+    list_id, segment_id = (
+        request.args.get("list", type=row_number),
+        request.args.get("segment", type=row_number),
+    )
     name, conditions = "contacts", None
     if list_id is not None:
         name = get_list(session(), list_id).name

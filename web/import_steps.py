@@ -25,6 +25,7 @@ from services.recipients import ImportOptions
 from web import column_form, once
 from web.context import now
 from web.database import session, wiring
+from web.input import row_number
 
 blueprint = Blueprint(
     "import_steps", __name__, url_prefix="/campaigns/<int:campaign_id>/recipients"
@@ -186,7 +187,7 @@ def _unreadable(campaign_id: int, sentence: str) -> str:
 
 def _earlier(campaign_id: int, upload_id: int) -> column_choices.Choice | None:
     """The mapping of the dry run whose columns are to be changed."""
-    job = session().get(Job, request.args.get("job", 0, type=int))
+    job = session().get(Job, request.args.get("job", 0, type=row_number))
     if job is None or job.campaign_id != campaign_id or job.upload_id != upload_id:
         return None
     options = ImportOptions.from_parameters(job.parameters)

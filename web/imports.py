@@ -25,6 +25,7 @@ from web.database import session, wiring
 from web.exports import download
 from web.file_uploads import LARGEST, FileForm, take
 from web.formatting import count, number
+from web.input import row_number
 from web.live import live_response
 
 blueprint = Blueprint("imports", __name__, url_prefix="/campaigns/<int:campaign_id>/recipients")
@@ -215,8 +216,8 @@ def _refused_total(report: dict[str, Any]) -> int:
 
 def _refused_page(campaign_id: int, job_id: int, total: int) -> dict[str, Any]:
     """Refused rows by line, a page after a line or up to one."""
-    after = request.args.get("after", 0, type=int)
-    until = request.args.get("until", type=int)
+    after = request.args.get("after", 0, type=row_number)
+    until = request.args.get("until", type=row_number)
     kind = _kind()
     query = select(RefusedRow).where(RefusedRow.job_id == job_id).limit(_ROWS + 1)
     if kind is not None:

@@ -19,6 +19,7 @@ from services.list_corrections import Corrected, latest_check
 from web.context import now
 from web.database import session
 from web.formatting import count
+from web.input import row_number
 from web.live import live_response
 from web.verification import RUNNING, WORST_FIRST, as_segments, has_to_wait
 
@@ -65,7 +66,7 @@ def stop(list_id: int) -> AnyResponse:
 def correct(list_id: int) -> AnyResponse:
     """Correct everybody under a misspelt domain, or one member."""
     domain = request.form.get("domain")
-    contact_id = request.form.get("contact", type=int)
+    contact_id = request.form.get("contact", type=row_number)
     if (domain is None) == (contact_id is None):
         abort(400)
     corrected = known = 0
@@ -122,8 +123,8 @@ def _rows(list_id: int, counts: list[tuple[Verdict, int]]) -> dict[str, Any]:
         session(),
         list_id,
         verdict=shown,
-        after=request.args.get("after", type=int),
-        before=request.args.get("before", type=int),
+        after=request.args.get("after", type=row_number),
+        before=request.args.get("before", type=row_number),
     )
     here: dict[str, Any] = {"list_id": list_id, "verdict": shown.value}
     people = [row.contact for row in page.rows]

@@ -10,7 +10,7 @@ from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import StringField, TextAreaField
-from wtforms.validators import DataRequired, Length
+from wtforms.validators import DataRequired
 
 from audience_models import ContactList
 from database import writing
@@ -33,6 +33,7 @@ from web.database import session, wiring
 from web.exports import download
 from web.file_uploads import LARGEST, FileForm, take
 from web.formatting import count, number
+from web.input import at_most, row_number
 from web.live import live_response
 
 blueprint = Blueprint("lists", __name__, url_prefix="/lists")
@@ -43,14 +44,14 @@ class ListForm(FlaskForm):
     """What a list is called."""
 
     name = StringField("List name", validators=[DataRequired("Give the list a name.")])
-    description = StringField("What it is for", validators=[Length(max=500)])
+    description = StringField("What it is for", validators=[at_most(500)])
 
 
 class PersonForm(FlaskForm):
     """One person, added by hand."""
 
     email = StringField("Email address", validators=[DataRequired("Write the address.")])
-    fields = TextAreaField("Fields", validators=[Length(max=10_000)])
+    fields = TextAreaField("Fields", validators=[at_most(10_000)])
 
 
 @blueprint.get("/")
@@ -123,8 +124,8 @@ def show(list_id: int) -> str:
 
 
 def _id(name: str) -> int | None:
-    found = request.args.get(name, type=int)
-    return found if found is not None and 0 < found < 2**63 else None
+    found = request.args.get(name, type=row_number)
+    return found or None
 
 
 @blueprint.route("/<int:list_id>/add", methods=["GET", "POST"])
@@ -148,7 +149,7 @@ def add(list_id: int) -> str | tuple[str, int] | AnyResponse:
 @blueprint.post("/<int:list_id>/remove")
 def remove(list_id: int) -> AnyResponse:
     """Take chosen members off the list; they can be put back, so nothing is asked."""
-    ids = request.form.getlist("id", type=int)[: 10 * lists.PAGE_SIZE]
+    ids = request.form.getlist("id", type=row_number)[: 10 * lists.PAGE_SIZE]
     with writing(session()) as db:
         gone = list_members.remove(db, list_id, ids, now())
     if gone:

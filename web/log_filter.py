@@ -13,6 +13,7 @@ from domain.statuses import EventStatus
 from models import Campaign
 from services.event_log import LogFilter
 from web.database import session
+from web.input import row_number
 from web.wording import moment_wording
 
 #: How events come in, by the word that is stored with each.
@@ -36,7 +37,7 @@ def chosen_of_log() -> LogFilter:
     return LogFilter(
         status=EventStatus(show) if show in set(EventStatus) else None,
         kind=kind if kind in _KINDS else None,
-        campaign_id=request.args.get("campaign", type=int),
+        campaign_id=request.args.get("campaign", type=row_number),
         door=door if door in DOORS else None,
         text=request.args.get("q", "")[:320].strip(),
     )

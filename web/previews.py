@@ -12,6 +12,7 @@ from services import previews
 from services.campaigns import EDITABLE, get_campaign
 from services.previews import Preview
 from web.database import session, settings
+from web.input import row_number
 from web.mail_frame import mail_frame
 
 blueprint = Blueprint("previews", __name__, url_prefix="/campaigns/<int:campaign_id>")
@@ -49,7 +50,7 @@ def mail(campaign_id: int) -> Response:
 
 
 def _chosen(campaign_id: int) -> Recipient | None:
-    number = request.args.get("recipient", type=int)
+    number = request.args.get("recipient", type=row_number)
     query = request.args.get("q", "").strip()
     if number is None and query:
         return next(iter(_found(campaign_id, query)), None) or previews.find_recipient(

@@ -17,6 +17,7 @@ from services.recipient_timeline import Moment, timeline
 from web.context import now
 from web.database import session
 from web.formatting import number
+from web.input import row_number
 from web.wording import BAR_ORDER, row_sentence
 
 #: States that a person asks about first; the others wait behind "More states".
@@ -89,8 +90,8 @@ def view_of_address() -> dict[str, Any]:
 
 def _id(name: str) -> int | None:
     """A row's id from the address; what cannot be an id counts as absent."""
-    found = request.args.get(name, type=int)
-    return found if found is not None and 0 < found < 2**63 else None
+    found = request.args.get(name, type=row_number)
+    return found or None
 
 
 def _address(campaign_id: int, **view: str) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, redirect, request, url_for
+from flask import Flask, Response, abort, request
 from flask_login import LoginManager, current_user
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.wrappers import Response as AnyResponse
+
+from web.input import refuse_unstorable
 
 #: Everything that may be reached without signing in. Static files and icons are our own code.
 PUBLIC_ENDPOINTS = frozenset(
@@ -58,6 +60,7 @@ def init_app(app: Flask) -> None:
     login_manager.init_app(app)
     app.before_request(require_login)  # before CSRF: a stranger is asked to sign in, not refused
     csrf.init_app(app)
+    app.before_request(refuse_unstorable)
     app.after_request(add_headers)
 
 
@@ -69,8 +72,8 @@ def require_login() -> AnyResponse | None:
         return None
     if request.headers.get("X-Live"):
         abort(401)
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for("auth.login", next=None if wanted == "/" else wanted))
+    answer: AnyResponse = login_manager.unauthorized()  # web.auth shows how to sign in
+    return answer
 
 
 def add_headers(response: Response) -> Response:

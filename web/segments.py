@@ -11,7 +11,7 @@ from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import FieldList, FormField, IntegerField, SelectChoice, SelectField, StringField
 from wtforms import Form as PlainForm
-from wtforms.validators import Length, NumberRange, Optional
+from wtforms.validators import NumberRange, Optional
 
 from audience_models import Segment
 from database import writing
@@ -21,6 +21,7 @@ from services import campaigns, contacts, lists, segment_counts, segments
 from services.segment_counts import Counted
 from web.context import now
 from web.database import session
+from web.input import at_most
 from web.live import live_response
 from web.wording import OUTCOME
 
@@ -49,7 +50,7 @@ class FieldRow(PlainForm):
 
     name = SelectField("Field")
     test = SelectField("Test", choices=[SelectChoice(k, word) for k, word in _TESTS.items()])
-    value = StringField("Value", validators=[Length(max=500)])
+    value = StringField("Value", validators=[at_most(500)])
 
 
 class TimeRow(PlainForm):
@@ -64,7 +65,7 @@ class TimeRow(PlainForm):
 class SegmentForm(FlaskForm):
     """All conditions must hold; what is left alone asks nothing."""
 
-    name = StringField("Segment name", validators=[Length(max=200)])
+    name = StringField("Segment name", validators=[at_most(200)])
     fields = FieldList(FormField(FieldRow), min_entries=_FIELD_ROWS, max_entries=_FIELD_ROWS)
     mailed = FormField(TimeRow)
     opened = FormField(TimeRow)

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, StringField, TextAreaField
-from wtforms.validators import DataRequired, Length
+from wtforms.validators import DataRequired
 
 from audience_models import SignupForm
 from database import writing
@@ -18,6 +18,7 @@ from services.signup_forms import Words
 from services.signups import KEPT_UNCONFIRMED
 from web.context import now
 from web.database import session, settings
+from web.input import at_most
 from web.test_mails import STATES
 from web.wording import Wording
 
@@ -32,15 +33,13 @@ class SettingsForm(FlaskForm):
     """Everything about the public form and its mail."""
 
     is_open = BooleanField("People can sign up")
-    title = StringField(
-        "Title", validators=[DataRequired("Give the form a title."), Length(max=200)]
-    )
-    sentence = TextAreaField("Sentence below it", validators=[Length(max=1000)])
+    title = StringField("Title", validators=[DataRequired("Give the form a title."), at_most(200)])
+    sentence = TextAreaField("Sentence below it", validators=[at_most(1000)])
     consent = TextAreaField(
         "What people agree to",
-        validators=[DataRequired("Say what people agree to."), Length(max=1000)],
+        validators=[DataRequired("Say what people agree to."), at_most(1000)],
     )
-    fields = TextAreaField("Fields beside the address", validators=[Length(max=500)])
+    fields = TextAreaField("Fields beside the address", validators=[at_most(500)])
     subject = StringField("Subject of the mail", validators=[DataRequired("Write a subject.")])
     text = TextAreaField("Text of the mail", validators=[DataRequired("Write the mail.")])
 

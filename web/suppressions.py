@@ -11,7 +11,7 @@ from flask_wtf import FlaskForm
 from sqlalchemy import select
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import Field, StringField, TextAreaField
-from wtforms.validators import DataRequired, Length, ValidationError
+from wtforms.validators import DataRequired, ValidationError
 
 from database import writing
 from domain.addresses import AddressProblem, ParsedAddress
@@ -23,6 +23,7 @@ from services import suppression
 from web.context import now
 from web.database import session
 from web.formatting import count, number
+from web.input import at_most, row_number
 
 blueprint = Blueprint("suppressions", __name__, url_prefix="/suppressions")
 PAGE = 50
@@ -38,7 +39,7 @@ class AddForm(FlaskForm):
         "Addresses, domains, wildcards",
         validators=[DataRequired("Write at least one address or domain.")],
     )
-    note = StringField("Why", validators=[Length(max=200)])
+    note = StringField("Why", validators=[at_most(200)])
 
     def validate_addresses(self, field: Field) -> None:
         """Every piece must be an address; the first faults are named with their text."""
@@ -62,7 +63,7 @@ def index() -> str:
     """The list, newest first, by reason and by the beginning of the address."""
     query = request.args.get("q", "")[:320].strip()
     reason = _reason(request.args.get("reason"))
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=row_number)
     domains = request.args.get("show") == "domains"
     page = suppression.search(
         session(), query, reason=reason, only_patterns=domains, before=before, limit=PAGE
@@ -129,7 +130,7 @@ def _pattern(row: Suppression) -> Pattern | None:
 @blueprint.post("/remove")
 def remove() -> str | AnyResponse:
     """Take chosen addresses off the list, after a page that says what it means."""
-    numbers = request.form.getlist("id", type=int)[: 10 * PAGE]
+    numbers = request.form.getlist("id", type=row_number)[: 10 * PAGE]
     rows = list(session().scalars(select(Suppression).where(Suppression.id.in_(numbers))))
     if not rows:
         flash("Choose at least one address first.", "error")

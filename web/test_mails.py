@@ -11,7 +11,7 @@ from flask_wtf import FlaskForm
 from sqlalchemy import select
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import Field, StringField
-from wtforms.validators import DataRequired, Length, ValidationError
+from wtforms.validators import DataRequired, ValidationError
 
 from database import writing
 from domain.addresses import AddressProblem, check_syntax
@@ -22,6 +22,7 @@ from services.delivery_events import event_of
 from web import once
 from web.context import now
 from web.database import session
+from web.input import at_most, row_number
 from web.live import live_response
 from web.wording import Wording, moment_wording
 
@@ -95,7 +96,7 @@ class TestMailForm(FlaskForm):
 
     __test__ = False  # not a pytest class
 
-    email = StringField("Address", validators=[DataRequired("Write an address."), Length(max=320)])
+    email = StringField("Address", validators=[DataRequired("Write an address."), at_most(320)])
 
     def validate_email(self, field: Field) -> None:
         """One address."""
@@ -118,7 +119,7 @@ def new(campaign_id: int) -> str | tuple[str, int] | AnyResponse:
     try:
         with writing(session()) as db:
             if once.take(db, request.form.get("once"), now()) is None:
-                chosen = request.form.get("recipient", type=int)
+                chosen = request.form.get("recipient", type=row_number)
                 test_mails.queue(db, campaign_id, form.email.data or "", by=current_user.email,
                                  now=now(), as_recipient=chosen,
                                  in_bulk="in_bulk" in request.form)  # fmt: skip
@@ -146,7 +147,7 @@ def results(campaign_id: int) -> Response:
 
 def _page(campaign_id: int, form: TestMailForm) -> str:
     campaign = get_campaign(session(), campaign_id)
-    chosen = request.values.get("recipient", type=int)
+    chosen = request.values.get("recipient", type=row_number)
     some = previews.people(session(), campaign_id)
     if chosen is not None and chosen not in {one.id for one in some}:
         found = previews.find_recipient(session(), campaign_id, chosen)

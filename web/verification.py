@@ -24,6 +24,7 @@ from services.verification_summary import Summary
 from web.context import now
 from web.database import session
 from web.formatting import count, number
+from web.input import row_number
 from web.live import live_response
 from web.wording import RISK, wording
 
@@ -119,7 +120,7 @@ def choose(campaign_id: int) -> AnyResponse:
 def correct(campaign_id: int) -> AnyResponse:
     """Correct everybody under a misspelt domain, or one recipient."""
     domain = request.form.get("domain")
-    recipient_id = request.form.get("recipient", type=int)
+    recipient_id = request.form.get("recipient", type=row_number)
     if (domain is None) == (recipient_id is None):
         abort(400)
     corrected = duplicates = suppressed = 0
@@ -230,8 +231,8 @@ def _rows(campaign_id: int, counts: list[tuple[Verdict, int]]) -> dict[str, Any]
         session(),
         campaign_id,
         verdict=shown,
-        after=request.args.get("after", type=int),
-        before=request.args.get("before", type=int),
+        after=request.args.get("after", type=row_number),
+        before=request.args.get("before", type=row_number),
     )
     here: dict[str, Any] = {"campaign_id": campaign_id, "verdict": shown.value}
     return {

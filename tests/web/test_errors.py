@@ -45,6 +45,28 @@ def test_too_large_a_request_is_refused(app: Flask, logged_in: FlaskClient) -> N
     assert "That file is too large" in main_words(answer)
 
 
+def test_nul_is_refused_with_a_sentence_wherever_it_stands(logged_in: FlaskClient) -> None:
+    answers = [
+        post(logged_in, "/lists/new", {"name": "a\0b", "description": ""}),
+        logged_in.get("/lists/?q=a%00b"),
+        logged_in.get("/contacts/?q=%00"),
+        logged_in.get("/u/a%00b"),
+        logged_in.post("/u/abc", data={"reason": "\0"}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 400
+        assert "It is the invisible NUL" in main_words(answer)
+
+
+@pytest.mark.parametrize("path", ["/campaigns/", "/suppressions/", "/contacts/", "/notifications/"])
+@pytest.mark.parametrize("number", ["9" * 30, "-5", "x"])
+def test_numbers_that_are_no_row_count_as_absent(
+    logged_in: FlaskClient, path: str, number: str
+) -> None:
+    query = "&".join(f"{name}={number}" for name in ("before", "after", "campaign", "list"))
+    assert logged_in.get(f"{path}?{query}").status_code == 200
+
+
 def test_a_broken_database_still_gives_a_page(
     app: Flask, logged_in: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
