@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from database import is_sqlite
+from database import is_sqlite, text_array
 from domain.statuses import Fact
 from services import counters
 
@@ -71,10 +71,10 @@ def record_plain(session: Session, given: Sequence[Acceptance], now: datetime) -
         )
         found = session.connection().execute(_SQLITE, parameters).all()
     else:
-        parameters["ids"] = [a.recipient_id for a in ordered]
-        parameters["attempts"] = [a.attempt_id for a in ordered]
-        parameters["messages"] = [a.message_id for a in ordered]
-        parameters["times"] = [a.at.timestamp() for a in ordered]
+        parameters["ids"] = text_array(str(a.recipient_id) for a in ordered)
+        parameters["attempts"] = text_array(a.attempt_id for a in ordered)
+        parameters["messages"] = text_array(a.message_id for a in ordered)
+        parameters["times"] = text_array(repr(a.at.timestamp()) for a in ordered)
         found = session.connection().execute(_POSTGRES, parameters).all()
     campaigns = Counter(campaign_id for _, campaign_id in found)
     counters.add(

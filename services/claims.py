@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Table, TextClause, select, text
 from sqlalchemy.orm import Session
 
-from database import epoch_now, is_sqlite
+from database import epoch_now, is_sqlite, text_array
 from domain.statuses import Fact, RecipientStatus
 from models import Recipient
 from services import counters, ledger
@@ -225,8 +225,8 @@ def mark_submitted(session: Session, rows: Iterable[ClaimedRow]) -> set[int]:
     else:
         statement = _MARK_POSTGRES
         parameters = {
-            "ids": [row.id for row in wanted],
-            "attempts": [row.attempt_id for row in wanted],
+            "ids": text_array(str(row.id) for row in wanted),
+            "attempts": text_array(row.attempt_id for row in wanted),
         }
     found = session.connection().execute(statement, parameters)
     return set(found.scalars())
