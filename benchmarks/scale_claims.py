@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.installation import installation
 from benchmarks.many_rows import add_campaign, add_rows, suppress_head
-from database import is_sqlite, make_sessions, writing
+from database import is_sqlite, make_engine, make_sessions, writing
 from domain.statuses import RecipientStatus
 from models import Recipient
 from services import claims, counters, lifecycle
@@ -111,12 +111,13 @@ def on_postgres(server: PostgresServer, rows: int) -> bool:
     """The four cases, one after the other, on one campaign."""
     server.execute("CREATE DATABASE claims")
     with installation("http://127.0.0.1:1", server.url("claims")) as place:
-        good = _plan_of_empty_table(place.engine, rows)
-        place.engine.dispose()  # a new connection has no plans
-        with place.sessions() as session:
+        good = _plan_of_empty_table(server.url("claims"), rows)
+        senders = make_engine(server.url("claims"), by_index=True)
+        with make_sessions(senders)() as session:  # a new connection has no plans
             good &= _plain(session, 1, "PostgreSQL, never analysed")
             good &= _past_suppressed(session, 1, "PostgreSQL", rows // 5)
             good &= _under_old_snapshot(place.engine, session, 1, rows * 3 // 20)
+        senders.dispose()
     return good
 
 
@@ -127,8 +128,9 @@ def _plain(session: Session, campaign_id: int, case: str) -> bool:
     return watch.line(case)
 
 
-def _plan_of_empty_table(engine: Engine, rows: int) -> bool:
+def _plan_of_empty_table(url: str, rows: int) -> bool:
     """The connection claims on an empty table until its plan is kept, then the rows come."""
+    engine = make_engine(url, by_index=True)
     campaign_id = add_campaign(engine, 0)
     with make_sessions(engine)() as session:
         watch = Stopwatch(session, campaign_id)
@@ -142,7 +144,9 @@ def _plan_of_empty_table(engine: Engine, rows: int) -> bool:
         watch.floor = 0
         for _ in range(_ROUNDS):
             watch.round()
-        return watch.line("PostgreSQL, plan kept from the empty table")
+        good = watch.line("PostgreSQL, plan kept from the empty table")
+    engine.dispose()
+    return good
 
 
 def _past_suppressed(session: Session, campaign_id: int, kind: str, rows: int) -> bool:
