@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -204,9 +205,11 @@ def process_figures(pid: int) -> tuple[float, float]:
 
 def family_figures(pid: int) -> tuple[float, float]:
     """The same of a process and its children together."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    children = [int(child) for one in tasks for child in (one / "children").read_text().split()]
-    figures = [process_figures(one) for one in (pid, *children)]
+    family = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            family += map(int, (task / "children").read_text().split())
+    figures = [process_figures(one) for one in family]
     return sum(cpu for cpu, _ in figures), sum(megabytes for _, megabytes in figures)
 
 
