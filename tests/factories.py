@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.addresses import address_hash, address_key
@@ -59,6 +60,8 @@ def add_recipients(
     ]
     session.add_all(rows)
     session.flush()
+    of_them = Recipient.id.in_([row.id for row in rows])
+    session.scalars(select(Recipient).where(of_them)).all()  # defaults, for all of them at once
     counters = session.get_one(CampaignCounters, campaign.id)
     for row in rows:
         columns = {c.name: getattr(row, c.name) for c in Recipient.__table__.columns}
