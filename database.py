@@ -28,6 +28,8 @@ from sqlalchemy.types import Float
 
 _WRITE = "bes_write"
 MAPPED_BYTES = 268_435_456
+#: What SQLite keeps of the file (KiB); bulk writers touch pages of large indexes in random order.
+_CACHE, _BULK_CACHE = 16_000, 64_000
 #: So long a writing step waits for others on SQLite (seconds): far beyond their longest.
 WRITER_WAIT_SECONDS = 20.0
 
@@ -131,7 +133,7 @@ def _sqlite_engine(url: Any, pool_size: int, mapped_bytes: int) -> Engine:
             "synchronous=FULL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
-            "cache_size=-16000",
+            f"cache_size=-{_CACHE}",
             f"mmap_size={mapped_bytes}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
@@ -218,14 +220,31 @@ def _writer_lock(bind: Any) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        _wait_for_turn(descriptor, WRITER_WAIT_SECONDS)
+        _wait_for_turn(descriptor, _queue(database), WRITER_WAIT_SECONDS)
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _wait_for_turn(descriptor: int, seconds: float) -> None:
+def _queue(database: str) -> Path:
+    return Path(f"{database}.writer-queue")
+
+
+def someone_waits(session: Session) -> bool:
+    """Whether another writer waits for the end of this one's step; never on PostgreSQL."""
+    database = session.get_bind().engine.url.database
+    if not is_sqlite(session) or not database or database == ":memory:":
+        return False
+    with _queue(database).open("a") as queue:
+        try:
+            fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _wait_for_turn(descriptor: int, path: Path, seconds: float) -> None:
     """Wait in flock's own queue, which knows no deadline: so a thread waits there for us."""
     turn: Future[None] = Future()
 
@@ -236,15 +255,17 @@ def _wait_for_turn(descriptor: int, seconds: float) -> None:
         else:  # nobody waits any more
             os.close(descriptor)
 
-    threading.Thread(target=wait, name="writer-lock", daemon=True).start()
-    try:
-        turn.result(seconds)
-    except BaseException as error:
-        if not turn.cancel():  # it came at the last moment
-            os.close(descriptor)
-        if isinstance(error, TimeoutError):
-            raise DatabaseBusy(seconds) from None
-        raise
+    with path.open("a") as queue:
+        fcntl.flock(queue, fcntl.LOCK_SH)  # seen by `someone_waits`
+        threading.Thread(target=wait, name="writer-lock", daemon=True).start()
+        try:
+            turn.result(seconds)
+        except BaseException as error:
+            if not turn.cancel():  # it came at the last moment
+                os.close(descriptor)
+            if isinstance(error, TimeoutError):
+                raise DatabaseBusy(seconds) from None
+            raise
 
 
 def is_sqlite(session: Session) -> bool:
@@ -283,11 +304,14 @@ def bulk_session(sessions: sessionmaker[Session]) -> Iterator[Session]:
         raw.execute("PRAGMA wal_autocheckpoint=0")
         mapped_bytes = raw.execute("PRAGMA mmap_size").fetchone()[0]
         raw.execute("PRAGMA mmap_size=0")  # memory stays flat however large the file grows
+        raw.execute(f"PRAGMA cache_size=-{_BULK_CACHE}")
         try:
             with Session(connection, expire_on_commit=False) as session:
                 yield session
             raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         finally:
+            raw.execute(f"PRAGMA cache_size=-{_CACHE}")
+            raw.execute("PRAGMA shrink_memory")
             raw.execute(f"PRAGMA mmap_size={mapped_bytes}")
             raw.execute("PRAGMA wal_autocheckpoint=1000")
             raw.execute("PRAGMA synchronous=FULL")

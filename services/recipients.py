@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from database import Checkpoints, bulk_session, is_sqlite, writing
+from database import Checkpoints, bulk_session, is_sqlite, someone_waits, writing
 from domain.file_problems import FileProblem
 from domain.recipient_files import Layout, look, recipient_rows, renamed
 from domain.rejects import titles
@@ -38,8 +38,10 @@ from services.spreadsheets import Workbook, convert, is_workbook, numbered_rows
 
 logger = logging.getLogger(__name__)
 
-#: A writing step on SQLite takes about this long (seconds); its size adapts.
-_STEP_SECONDS = 0.015
+#: A writing step on SQLite takes about this long (seconds), if others write as well or not.
+_BESIDE_OTHERS, _ALONE = 0.012, 0.03
+#: Others count for so long after one had to wait (seconds).
+_OTHERS_STAY = 5.0
 #: How much of a step may be waiting for the disk or for other programs' share of the processor.
 _WAITING = 3.0
 _FIRST_STEP, _SMALLEST, _LARGEST = 300, 200, 2_000
@@ -234,6 +236,7 @@ class ImportRun:
                 closing(_judged(place, table, path, options, target, counts.rows)) as pieces,
                 closing(Checkpoints(session)) as checkpoints,
             ):
+                others_until = 0.0
                 while (batch := import_batches.gathered(pieces, size)).rows:
                     with writing(session):
                         began = time.perf_counter(), time.thread_time()
@@ -246,9 +249,12 @@ class ImportRun:
                             done=counts.rows,
                             result={**result, **asdict(counts)},
                         )
+                        if someone_waits(session):
+                            others_until = time.monotonic() + _OTHERS_STAY
                     if is_sqlite(session):
                         took = time.perf_counter() - began[0], time.thread_time() - began[1]
-                        size = _next_size(size, max(took[0] / _WAITING, took[1]))
+                        wanted = _BESIDE_OTHERS if time.monotonic() < others_until else _ALONE
+                        size = _next_size(size, max(took[0] / _WAITING, took[1]), wanted)
                     checkpoints.step()
                     self.progress(counts.rows, total)
                     if stop or self.should_stop():
@@ -363,9 +369,9 @@ def _undo_step(
     return rows[-1].id, len(ours)
 
 
-def _next_size(size: int, seconds: float) -> int:
+def _next_size(size: int, seconds: float, wanted: float) -> int:
     """A step size nearer to the time a step may take."""
-    ratio = min(1.5, max(0.5, _STEP_SECONDS / max(seconds, 1e-4)))
+    ratio = min(1.5, max(0.25, wanted / max(seconds, 1e-4)))
     return min(_LARGEST, max(_SMALLEST, int(size * ratio)))
 
 

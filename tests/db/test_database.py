@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -22,6 +23,7 @@ from database import (
     make_engine,
     make_sessions,
     reading_sessions,
+    someone_waits,
     text_array,
     writing,
 )
@@ -95,6 +97,25 @@ def test_a_writer_that_hangs_holds_up_others_no_longer_than_the_deadline(
         session.add(_notice("later", now))
     with sessions() as session:
         assert session.get(Notice, "later") is not None
+
+
+def test_a_writer_sees_that_another_waits_for_it(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    def add() -> None:
+        with sessions() as session, writing(session):
+            session.add(_notice("waited", now))
+
+    other = threading.Thread(target=add)
+    with sessions() as session, writing(session):
+        assert not someone_waits(session)
+        other.start()
+        if is_sqlite(session):
+            while not someone_waits(session):
+                time.sleep(0.001)
+    other.join()
+    with sessions() as session, writing(session):
+        assert not someone_waits(session)
 
 
 def test_database_clock_is_seconds_since_the_epoch(session: Session) -> None:
