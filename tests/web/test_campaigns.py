@@ -21,7 +21,7 @@ from domain.statuses import (
     RecipientStatus,
     SuppressionReason,
 )
-from models import Campaign, Event, Job, RateSample
+from models import Bucket, Campaign, Event, Job, RateSample
 from services import suppression
 from services.lifecycle import THE_PRODUCT
 from tests.factories import add_campaign, add_recipients, add_sending
@@ -296,6 +296,20 @@ def test_rate_and_its_curve_come_from_the_samples(
     assert words(tile) == "9.0 /s"
     assert page(answer).xpath("//*[local-name()='svg'][@class='spark']")
     assert "Finishes about" in main_words(answer)
+
+
+def test_reason_of_the_limit_stands_open_beside_the_rate(
+    app: Flask, logged_in: FlaskClient, make: Make, now: datetime
+) -> None:
+    campaign_id = make({"pending": 900}, status=CampaignStatus.SENDING)
+    reason = "MAX_EMAILS_PER_SECOND is 10; the SES account would allow 50 a second."
+    with app.app_context(), writing(db.session()):
+        bucket = db.session.get_one(Bucket, "send")
+        bucket.rate_reason, bucket.account_read_at = reason, now
+    answer = logged_in.get(f"/campaigns/{campaign_id}")
+    [tile] = page(answer).xpath("//div[@class='stat'][dt='Sending rate']")
+    assert reason in words(tile)
+    assert not tile.xpath(".//details")
 
 
 def _rows(client: FlaskClient, address: str) -> list[str]:
