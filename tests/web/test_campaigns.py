@@ -248,7 +248,7 @@ def test_unchanged_fragment_is_answered_304_and_a_change_is_seen(
         ("draft", {"pending": 1}, None, "0"),
         ("sending", {"pending": 1}, 5, "2"),
         ("sent", {"delivered": 1, "bounced": 1}, 5, "0"),
-        ("sent", {"accepted": 1}, 5, "2"),
+        ("sent", {"accepted": 1}, 5, "30"),
         ("sent", {"accepted": 1}, 600, "30"),
         ("sent", {"accepted": 1}, 25 * 3600, "0"),
         ("paused", {"pending": 1}, 600, "30"),
