@@ -267,7 +267,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             while os.getppid() == options.sender_of and not scheduler.stop.wait(1.0):
                 pass
         else:
-            scheduler.stop.wait()
+            # Not without a limit: a signal that comes just before the main thread falls asleep
+            # is looked at only when it wakes.
+            while not scheduler.stop.wait(1.0):
+                pass
     finally:
         scheduler.end()
     logger.info("worker=%s ended in order", scheduler.worker)

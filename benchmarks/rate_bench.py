@@ -23,7 +23,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,10 @@ def cost(pids: list[int]) -> Cost:
     """Of these processes and their children."""
     ticks, megabytes = 0, []
     tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").glob("*/children")]
-    children = [child for task in tasks for child in task.read_text().split()]
+    children: list[str] = []
+    for task in tasks:
+        with suppress(OSError):  # a thread that has ended meanwhile
+            children += task.read_text().split()
     for pid in [*map(str, pids), *children]:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
