@@ -104,7 +104,7 @@ class Claimer:
             room = max(room, min(calls * MAX_ENTRIES, full - in_hand))
             at_once = bulk_pacing.mails_of_a_round(rate)
         wanted = min(at_once, max(room, 0) + sum(map(_slots_of, missed)))
-        if wanted < 1 or wanted < min(at_once, singly // 6):
+        if wanted < 1 or wanted < min(at_once, singly // 3):
             return Round(next_in=_SHORTEST_WAIT)  # full hands: many rows at once cost less
         left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
         works = self._claim(
