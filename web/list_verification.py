@@ -15,13 +15,14 @@ from database import writing
 from domain.statuses import JobKind, JobStatus, Verdict
 from domain.typos import meant_address, meant_domain
 from services import job_queue, list_corrections, list_members, lists, verification
+from services.address_insights import ASKABLE, KEPT
 from services.list_corrections import Corrected, latest_check
 from web.context import now
 from web.database import session
 from web.formatting import count
 from web.input import row_number
 from web.live import live_response
-from web.verification import RUNNING, WORST_FIRST, as_segments, has_to_wait
+from web.verification import RUNNING, WORST_FIRST, as_segments, asked_of_ses, has_to_wait
 
 blueprint = Blueprint("list_verification", __name__, url_prefix="/lists/<int:list_id>/verification")
 
@@ -39,15 +40,28 @@ def progress_part(list_id: int) -> Response:
     return live_response(render_template("lists/_verify.html", **state), int(state["running"]))
 
 
+@blueprint.get("/ask")
+def ask(list_id: int) -> AnyResponse | str:
+    """What it means to have Amazon SES asked, before it is: how many addresses, and the price."""
+    state = _state(list_id)
+    if state["running"] or not state["checked"]:
+        return _back(list_id)
+    return render_template("lists/ask.html", askable=ASKABLE, kept=KEPT.days, **state)
+
+
 @blueprint.post("/start")
 def start(list_id: int) -> AnyResponse:
-    """Queue a check of all who are subscribed; a second press joins the running one."""
+    """Queue a check of all who are subscribed; a second press joins the running one.
+
+    `ask` names the verdicts about which Amazon SES is asked as well; none = it is not asked.
+    """
+    parameters = asked_of_ses()
     with writing(session()) as db:
         list_members.lock_list(db, list_id)
         job = latest_check(db, list_id)
         if job is None or job.status not in RUNNING:
             by = current_user.email
-            made = job_queue.enqueue(db, JobKind.VERIFY, None, None, {}, by, now())
+            made = job_queue.enqueue(db, JobKind.VERIFY, None, None, parameters, by, now())
             db.add(ListImport(job_id=made.id, list_id=list_id))
     return _back(list_id)
 

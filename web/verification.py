@@ -73,8 +73,7 @@ def start(campaign_id: int) -> AnyResponse:
 
     `ask` names the verdicts about which Amazon SES is asked as well; none = it is not asked.
     """
-    wanted = [one.value for one in ASKABLE if one.value in request.form.getlist("ask")]
-    parameters = {"ask_ses": wanted} if wanted else {}
+    parameters = asked_of_ses()
     with writing(session()) as db:
         if lock_campaign(db, campaign_id).status not in EDITABLE:
             raise Refused("This campaign has been launched: its recipients are not checked again.")
@@ -186,6 +185,12 @@ def _state(campaign_id: int) -> dict[str, Any]:
         else None,
         **_rows(campaign_id, counts),
     }
+
+
+def asked_of_ses() -> dict[str, Any]:
+    """The parameters of a check whose form says about which verdicts Amazon SES is asked."""
+    wanted = [one.value for one in ASKABLE if one.value in request.form.getlist("ask")]
+    return {"ask_ses": wanted} if wanted else {}
 
 
 def has_to_wait(job: Job) -> bool:

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from audience_models import Contact, ListImport
 from aws.clients import AwsClients
 from database import writing
 from domain.statuses import Fact, JobKind, JobStatus, Risk, Verdict
 from models import AddressInsight, Job, Recipient
-from services import job_queue, jobs
+from services import job_queue, jobs, list_members, lists
 from services.address_insights import KEPT, Asker
 from services.campaigns import Refused
 from services.mail_domains import MxResolver
@@ -48,17 +49,20 @@ def check(
     sessions: Sessions, settings: Any, campaign_id: int, resolver: MxResolver, now: datetime,
     ask: list[str],
 ) -> Job:  # fmt: skip
+    with sessions() as session, writing(session):
+        queued = job_queue.enqueue(
+            session, JobKind.VERIFY, campaign_id, None, {"ask_ses": ask}, None, now
+        )
+        job_id = queued.id
+    return run(sessions, settings, job_id, resolver, now)
+
+
+def run(sessions: Sessions, settings: Any, job_id: int, resolver: MxResolver, now: datetime) -> Job:
     needs = jobs.Dependencies(
         settings, lambda: pytest.fail("no mail"), lambda: now, make_resolver=lambda: resolver
     )
-    with sessions() as session:
-        with writing(session):
-            queued = job_queue.enqueue(
-                session, JobKind.VERIFY, campaign_id, None, {"ask_ses": ask}, None, now
-            )
-            job_id = queued.id
-        with writing(session):
-            jobs.claim_job(session, "w", now)
+    with sessions() as session, writing(session):
+        jobs.claim_job(session, "w", now)
     jobs.run_job(sessions, job_id, "w", needs)
     with sessions() as session:
         return session.get_one(Job, job_id)
@@ -99,6 +103,28 @@ def test_ses_is_asked_about_the_unknown_alone_and_answers_are_kept(
         sessions, settings, campaign_id, resolver, now + KEPT + timedelta(days=1), ["unknown"]
     )
     assert late.status is JobStatus.FAILED
+
+
+def test_ses_is_asked_about_a_list_too(
+    sessions: Sessions, settings: Any, simulator: Any, resolver: MxResolver, now: datetime
+) -> None:
+    with sessions() as session, writing(session):
+        found = lists.create_list(session, "Readers", "", now, None)
+        for email in PEOPLE:
+            list_members.add_one(session, found.id, email, {}, now)
+        job = job_queue.enqueue(
+            session, JobKind.VERIFY, None, None, {"ask_ses": ["unknown"]}, None, now
+        )
+        session.add(ListImport(job_id=job.id, list_id=found.id))
+        job_id = job.id
+    assert run(sessions, settings, job_id, resolver, now).status is JobStatus.DONE
+    with sessions() as session:
+        rows = session.scalars(select(Contact))
+        kept = {row.email.partition("@")[0]: row.verdict for row in rows}
+        asked = session.scalars(select(AddressInsight.checked_at)).all()
+    assert kept["bounce1"] is Verdict.UNDELIVERABLE
+    assert kept["ana"] is Verdict.DELIVERABLE
+    assert asked == [now] * 4  # the unknown ones; no campaign of this test knows any
 
 
 def test_it_is_off_unless_asked_for(

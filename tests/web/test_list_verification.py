@@ -47,6 +47,26 @@ def test_a_check_is_started_once_and_ends_with_verdicts_and_reasons(
     assert logged_in.get(f"{at}/imports/1").status_code == 404, "a check is no import"
 
 
+def test_ses_is_asked_only_after_its_price_was_shown(
+    app: Flask, logged_in: FlaskClient, clock: Callable[[], datetime]
+) -> None:
+    at = make_list(logged_in)
+    add(logged_in, at, "info@example.com")
+    assert logged_in.get(f"{at}/verification/ask").status_code in (302, 303), (
+        "nothing was checked yet"
+    )
+    post(logged_in, f"{at}/verification/start", {})
+    assert run_jobs(app, clock) is JobStatus.DONE
+    assert f"{at}/verification/ask" in logged_in.get(f"{at}/verification").text
+    said = main_words(logged_in.get(f"{at}/verification/ask"))
+    assert "at most 1 question" in said
+    assert "SES prices" in said
+    post(logged_in, f"{at}/verification/start", {"ask": "risky"})
+    with app.app_context():
+        asked = select(Job.parameters).where(Job.kind == JobKind.VERIFY).order_by(Job.id)
+        assert db.session.scalars(asked).all() == [{}, {"ask_ses": ["risky"]}]
+
+
 def test_a_running_check_can_be_stopped(app: Flask, logged_in: FlaskClient) -> None:
     at = make_list(logged_in)
     add(logged_in, at, "ana@example.com")
