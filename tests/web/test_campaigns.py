@@ -298,7 +298,7 @@ def test_rate_and_its_curve_come_from_the_samples(
     assert "Finishes about" in main_words(answer)
 
 
-def test_reason_of_the_limit_stands_open_beside_the_rate(
+def test_reason_of_the_limit_stands_open_below_the_rate(
     app: Flask, logged_in: FlaskClient, make: Make, now: datetime
 ) -> None:
     campaign_id = make({"pending": 900}, status=CampaignStatus.SENDING)
@@ -307,9 +307,9 @@ def test_reason_of_the_limit_stands_open_beside_the_rate(
         bucket = db.session.get_one(Bucket, "send")
         bucket.rate_reason, bucket.account_read_at = reason, now
     answer = logged_in.get(f"/campaigns/{campaign_id}")
-    [tile] = page(answer).xpath("//div[@class='stat'][dt='Sending rate']")
-    assert reason in words(tile)
-    assert not tile.xpath(".//details")
+    [sentence] = page(answer).xpath("//p[@data-limit]")
+    assert reason in words(sentence)
+    assert not sentence.xpath("ancestor::details")
 
 
 def _rows(client: FlaskClient, address: str) -> list[str]:
