@@ -102,7 +102,7 @@ def test_a_poller_that_went_away_takes_no_message_with_it(aws: Account, queue: s
 def _pollers(aws: Account, url: str) -> int:
     """How many wait for a message."""
     queues = aws.simulator.world.region("us-east-1").queues.values()
-    return sum(len(one._arrival._waiters) for one in queues if url.endswith(f"/{one.name}"))  # type: ignore[attr-defined]
+    return sum(len(one._arrival._waiters) for one in queues if url.endswith(f"/{one.name}"))
 
 
 def test_visibility_can_be_changed_both_ways(aws: Account, queue: str) -> None:
