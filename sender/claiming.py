@@ -23,7 +23,7 @@ from sender.calls import CallPlanner
 from sender.clocks import DatabaseClock, boottime
 from sender.mails import CannotMake, MailMaker
 from sender.pool import MOST_THREADS, Work, last_submission
-from services import claims, lifecycle, quota
+from services import claims, counters, lifecycle, quota
 from services.claims import Claim, ClaimedRow
 from services.lifecycle import SendingCampaign, Wait
 
@@ -259,6 +259,7 @@ class Claimer:
 
     def _draw(self, session: Session, again: int, new: int) -> Slots:
         """Slots for all; mails that missed theirs have used their place in the quota already."""
+        counters.write(session)  # the bucket last: everybody waits for it
         slots = rate_limiter.draw(
             session,
             again + new,

@@ -28,7 +28,7 @@ from sender.consequences import Consequences
 from sender.mails import MailMaker
 from sender.pool import CHECK_SECONDS, SenderPool, Work, given_back
 from sender.trouble import OWN_CODES, Trouble
-from services import claims, delivery_events, lifecycle, notices, schema, sending
+from services import claims, counters, delivery_events, lifecycle, notices, schema, sending
 from services.campaigns import RATE_SLOT_SECONDS
 from services.sending import Report
 
@@ -186,6 +186,7 @@ class SendEngine:
     def _record(self, session: Session, reports: Sequence[Report]) -> None:
         if reports:
             self._record_results(session, reports)
+        counters.write(session)  # the buckets last: everybody waits for them
         self._heed_bulk(session)
         if reports:
             self._tell_bucket(session, reports)
