@@ -348,6 +348,8 @@ class Event(Base):
         Index("ix_events_parked_message", "message_id",
               sqlite_where=text("status = 'parked'"),
               postgresql_where=text("status = 'parked'")),
+        Index("ix_events_clicks", "campaign_id", "sub_kind",
+              sqlite_where=text("kind = 'Click'"), postgresql_where=text("kind = 'Click'")),
         Index("ix_events_test_mail", "attempt_id",  # test mails have no recipient
               sqlite_where=text("recipient_id IS NULL AND attempt_id IS NOT NULL"),
               postgresql_where=text("recipient_id IS NULL AND attempt_id IS NOT NULL")),

@@ -327,7 +327,7 @@ def _read_click(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:
 def _engagement(details: dict[str, Any], mail: dict[str, Any], link: str) -> _Draft:
     """An open or click. With several recipients nobody knows whose it is: they share the links."""
     evidence = evidence_of(text_in(details, "isBotEvent"), text_in(details, "userAgent"))
-    mark = f"/{blake2b(link.encode('utf-8', 'replace'), digest_size=4).hexdigest()}" if link else ""
+    mark = f"/{link_mark(link)}" if link else ""
     people = _mail_addresses(mail)
     return _Draft(
         people[0] if len(people) == 1 else None,
@@ -335,6 +335,11 @@ def _engagement(details: dict[str, Any], mail: dict[str, Any], link: str) -> _Dr
         time_in(details, "timestamp"),
         {"sub_kind": f"{evidence}{mark}", "link": link or None},
     )
+
+
+def link_mark(link: str) -> str:
+    """Eight hexadecimal digits that stand for a link in an event's `sub_kind`."""
+    return blake2b(link.encode("utf-8", "replace"), digest_size=4).hexdigest()
 
 
 def _read_subscription(payload: dict[str, Any], mail: dict[str, Any]) -> list[_Draft]:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, render_template, request, ur
 
 from domain.statuses import CampaignStatus, JobKind, JobStatus, RecipientStatus
 from models import Campaign, CampaignCounters, Job
-from services import campaigns, doubt, progress
+from services import campaigns, doubt, link_clicks, progress
 from services.ledger import read_counters
 from services.lifecycle import THE_PRODUCT
 from web import audiences
@@ -27,6 +27,8 @@ _OPEN = (RecipientStatus.PENDING, RecipientStatus.SENDING, RecipientStatus.IN_DO
 _ACTIVE_JOBS = (JobStatus.QUEUED, JobStatus.RUNNING)
 #: Campaigns on one page of the list.
 _SHOWN = 50
+#: Links on the page of a campaign's links, those of most people.
+_LINKS_SHOWN = 100
 #: Pages of other parts that a campaign's page leads to: name -> endpoint.
 _LINKS = {
     "edit": "editor.edit",
@@ -119,6 +121,21 @@ def live(campaign_id: int) -> Response:
         return render_template("campaigns/_live.html", **page), page["next_in"]
 
     return shared_fragment(make)
+
+
+@blueprint.get("/<int:campaign_id>/links")
+def links(campaign_id: int) -> str:
+    """Which links were clicked."""
+    campaign = campaigns.get_campaign(session(), campaign_id)
+    found = link_clicks.of_campaign(session(), campaign, _LINKS_SHOWN + 1)
+    return render_template(
+        "campaigns/links.html",
+        campaign=campaign,
+        clicked=found[:_LINKS_SHOWN],
+        more=len(found) > _LINKS_SHOWN,
+        most=max((one.people for one in found), default=0),
+        counters=read_counters(session(), campaign_id),
+    )
 
 
 def page_of(campaign_id: int) -> dict[str, Any]:
