@@ -28,7 +28,7 @@ demo: venv ## Launch a sample campaign with 2,000 recipients on the simulator
 	$(IN) exec $(BIN)/python run.py --demo --end-with-parent
 
 test: venv-dev ## Run the tests; T=tests/unit or T=tests/db/test_schema.py runs a part
-	$(IN) exec $(BIN)/python -m pytest --timeout 300 $(if $(filter tests,$(T)),-n auto --maxprocesses 4 --dist loadfile) $(T)
+	$(IN) exec $(BIN)/python -m pytest --timeout 300 $(if $(filter tests,$(T)),-n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder) $(T)
 
 lint: venv-dev ## Look for mistakes and for code that is not formatted
 	$(IN) $(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,9 +1,10 @@
 """Many rows changed by one statement keep every value as it was given, whatever is in it."""
 
 from datetime import timedelta
+from typing import cast
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from database import writing
 from domain.statuses import RecipientStatus
@@ -11,6 +12,7 @@ from models import Recipient
 from services.row_updates import update_rows
 from tests.factories import add_campaign, add_recipients
 
+ROWS = cast(Table, Recipient.__table__)
 AWKWARD = (
     "", "NULL", "null", "a,b", "{braces}", 'say "hello"', "back\\slash\\", "\\\"", "two\nlines\t",
     " edges ", "ümläut 😀", "%(name)s :name ?", "'quoted'", None,
@@ -39,7 +41,7 @@ def test_each_row_gets_its_own_values_unchanged(session, rows, now):
         for number, (row, text) in enumerate(zip(rows, AWKWARD, strict=True))
     ]
     with writing(session):
-        update_rows(session, Recipient.__table__, names, given)
+        update_rows(session, ROWS, names, given)
     session.expire_all()
     columns = (Recipient.__table__.c[name] for name in ("id", *names))
     stored = session.execute(select(*columns).order_by(Recipient.id)).all()
@@ -49,7 +51,7 @@ def test_each_row_gets_its_own_values_unchanged(session, rows, now):
 def test_rows_that_are_not_named_stay_as_they_are(session, rows):
     one, other = rows[0].id, rows[1].id
     with writing(session):
-        update_rows(session, Recipient.__table__, ("opens",), [{"b_id": one, "opens": 7}])
+        update_rows(session, ROWS, ("opens",), [{"b_id": one, "opens": 7}])
     session.expire_all()
     assert session.get(Recipient, one).opens == 7
     assert session.get(Recipient, other).opens == 0

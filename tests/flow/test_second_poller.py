@@ -129,6 +129,7 @@ def test_it_works_off_the_queue_and_ends_in_order(
         process = second._process
         second.stop()
     assert gone(pid)
+    assert process
     assert process.returncode == 0
     with sessions() as fresh:
         counters = read_counters(fresh, campaign)
