@@ -83,10 +83,11 @@ class Claimer:
         `in_hand` is how many rows this process holds already, `call_seconds` what a call takes.
         """
         with self._reading() as session:
+            asked_at = boottime()
             bucket = rate_limiter.read(session)
             if bucket is None:
                 return Round()
-            self._clock.observe(bucket.now)
+            self._clock.observe(bucket.now, asked_at)
             busy = bool(in_hand or missed)
             if not bucket.slots_in_reach(pacing.HORIZON_SECONDS if busy else self._step_in):
                 return Round(next_in=self._until_slots(bucket, busy=busy))
@@ -260,6 +261,7 @@ class Claimer:
     def _draw(self, session: Session, again: int, new: int) -> Slots:
         """Slots for all; mails that missed theirs have used their place in the quota already."""
         counters.write(session)  # the bucket last: everybody waits for it
+        asked_at = boottime()
         slots = rate_limiter.draw(
             session,
             again + new,
@@ -268,7 +270,7 @@ class Claimer:
         )
         if slots is None:
             raise _NoSlot
-        self._clock.observe(slots.database_now)
+        self._clock.observe(slots.database_now, asked_at)
         return slots
 
     def _remember(self, ready: list[SendingCampaign], found: dict[int, Claim]) -> None:

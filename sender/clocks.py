@@ -6,8 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-#: A difference beyond this is a clock that was moved, not a slow answer (seconds).
-_MOVED_SECONDS = 0.5
+#: What a clock that runs a little faster or slower gains between two readings (seconds).
+_DRIFT_SECONDS = 0.02
 
 
 def boottime() -> float:
@@ -26,12 +26,15 @@ class DatabaseClock:
         self._clock = clock
         self._seen: deque[float] = deque(maxlen=50)
 
-    def observe(self, database_now: float) -> None:
-        """Note that the database said `database_now` just before this call."""
-        difference = self._clock() - database_now
-        if self._seen and abs(difference - min(self._seen)) > _MOVED_SECONDS:
+    def observe(self, database_now: float, asked_at: float) -> None:
+        """Note that the database, asked at `asked_at`, said `database_now` just before this call.
+
+        An answer that took long says little: its clock was read at some moment in between. Only
+        if no such moment agrees with what is known has a clock been moved.
+        """
+        if self._seen and min(self._seen) < asked_at - database_now - _DRIFT_SECONDS:
             self._seen.clear()
-        self._seen.append(difference)
+        self._seen.append(self._clock() - database_now)
 
     def local(self, database_time: float) -> float:
         """The moment of `clock` at which the database's clock shows `database_time`."""
