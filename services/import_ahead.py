@@ -21,7 +21,7 @@ WORTH_IT = 4 * 1024**2
 #: What may be read ahead (bytes): a few thousand rows.
 _AHEAD = 1024**2
 _ROOT = Path(__file__).resolve().parents[1]
-_COMMAND = [sys.executable, "-m", "services.import_child"]
+COMMAND = [sys.executable, "-m", "services.import_child"]
 
 
 def batches(
@@ -32,7 +32,7 @@ def batches(
     `parameters` are those of ImportOptions. Raises FileProblem as the reader would. Close the
     generator to end the process before the end of the file.
     """
-    child = subprocess.Popen(_COMMAND, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(COMMAND, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     asked, answers = cast(IO[bytes], child.stdin), cast(IO[bytes], child.stdout)
     try:
         with suppress(AttributeError, OSError):  # only a larger pipe than usual, where it can be

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import sys
 from itertools import islice
@@ -26,9 +27,12 @@ def main() -> None:
             while chunk := list(islice(rows, PIECE)):
                 pickle.dump(prepare(chunk, target), out, pickle.HIGHEST_PROTOCOL)
         pickle.dump(None, out)
+        out.flush()
     except FileProblem as problem:
         pickle.dump(problem, out)
-    out.flush()
+        out.flush()
+    except BrokenPipeError:  # the importing process is gone, and with it whoever would read on
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Large files are read by a process of their own, with the same answers as small ones."""
 
+import pickle
+import subprocess
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from database import writing
 from models import Recipient
 from services import import_ahead, job_queue
 from services.campaigns import Refused
+from services.import_batches import Target
 from services.ledger import read_counters
 from services.recipients import ImportOptions, ImportRun, import_file
 from services.recount import recount
@@ -84,3 +87,22 @@ def test_what_ends_a_large_file_half_way_leaves_nothing_behind(
     with pytest.raises(Refused, match="columns"):
         import_file(sessions, campaign_id, path, "p.csv", clock=lambda: now)
     assert read_counters(session, campaign_id)["total"] == 0
+
+
+def test_a_reader_whose_importer_is_gone_ends_without_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("E-mail\n" + "".join(f"p{n}@example.com\n" for n in range(60_000)), "utf-8")
+    target = Target(1, 1, "people.csv", b"key")
+    asked = pickle.dumps((path, ImportOptions().as_parameters(), target, 0))
+    with subprocess.Popen(
+        import_ahead.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdin
+        assert child.stdout
+        assert child.stderr
+        child.stdin.write(asked)
+        child.stdin.close()
+        assert child.stdout.read(1)
+        child.stdout.close()
+        assert child.wait(120) == 1
+        assert child.stderr.read() == b""
