@@ -19,14 +19,12 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
-    bindparam,
     delete,
     func,
     insert,
     literal,
     or_,
     select,
-    update,
 )
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -37,10 +35,12 @@ from models import Campaign, Recipient
 from services import audience_query, import_batches
 from services.campaigns import EDITABLE, Refused, lock_campaign
 from services.import_batches import Batch, Candidate, Target
+from services.row_updates import update_rows
 
 logger = logging.getLogger(__name__)
 
 _MEMBERS = cast(Table, AudienceMember.__table__)
+_VERDICT = ("verdict", "verdict_reason", "risks")
 #: People that a step on SQLite fixes, in one statement, which takes some 10 ms.
 _FROZEN_AT_ONCE = 10_000
 _PUT = (
@@ -256,24 +256,33 @@ def copy_step(session: Session, campaign_id: int, secret: bytes, now: datetime, 
         logger.info("campaign=%s: all recipients are in the ledger", campaign_id)
     session.flush()
     import_batches.write(session, batch, target, now)
-    session.execute(_WITH_VERDICTS, {"campaign": campaign_id, "people": contacts})
+    _take_verdicts_along(session, campaign_id, contacts)
     return len(persons) == limit
 
 
-#: What a check of a list said of contacts goes along; a row that was there before keeps its own.
-_WITH_VERDICTS = (
-    update(Recipient)
-    .where(
-        Recipient.campaign_id == bindparam("campaign"),
-        Recipient.address == Contact.address,
+def _take_verdicts_along(session: Session, campaign_id: int, contacts: Sequence[int]) -> None:
+    """What a check of a list said of contacts; a row that was there before keeps its own."""
+    query = select(Contact.address, *(Contact.__table__.c[name] for name in _VERDICT))
+    said = {
+        row.address: row
+        for row in session.execute(
+            query.where(Contact.id.in_(contacts), Contact.verdict.is_not(None))
+        )
+    }
+    if not said:
+        return
+    made_here = select(Recipient.id, Recipient.address).where(
+        Recipient.campaign_id == campaign_id,
+        Recipient.address.in_(said),
         Recipient.import_id.is_(None),  # nor is it locked here, for it may be in hand
         Recipient.verdict.is_(None),
-        Contact.id.in_(bindparam("people", expanding=True)),
-        Contact.verdict.is_not(None),
     )
-    .values(verdict=Contact.verdict, verdict_reason=Contact.verdict_reason, risks=Contact.risks)
-    .execution_options(synchronize_session=False)
-)
+    rows = [
+        {"b_id": row.id, **{name: getattr(said[row.address], name) for name in _VERDICT}}
+        for row in session.execute(made_here)
+    ]
+    if rows:
+        update_rows(session, cast(Table, Recipient.__table__), _VERDICT, rows)
 
 
 def _candidates(session: Session, persons: Sequence[int], names: Sequence[str]) -> list[Candidate]:
