@@ -160,8 +160,9 @@ class Scheduler:
         if self._processes is not None:
             with self.sessions() as session:
                 bucket = rate_limiter.read(session)
+                schedulers = max(1, workers.alive(session, "scheduler"))
             if bucket is not None:
-                self._processes.adjust(bucket.pace.ceiling)
+                self._processes.adjust(bucket.pace.ceiling / schedulers)
 
     def _send(self) -> None:
         """Send, once the account was asked for its quota: a new database knows none."""

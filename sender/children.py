@@ -23,10 +23,12 @@ class SenderProcesses:
         self._running: list[subprocess.Popen[bytes]] = []
 
     def adjust(self, rate: float) -> None:
-        """Start what the rate needs (mails a second) and replace what has died."""
+        """Start what this scheduler's share of the rate needs (mails a second) and replace what
+        has died. Where many share the rate, more processes would only be in each other's way."""
         ended = [child for child in self._running if child.poll() is not None]
         for child in ended:
-            logger.warning("sender pid=%s ended with %s", child.pid, child.returncode)
+            level = logging.WARNING if child.returncode else logging.INFO
+            logger.log(level, "sender pid=%s ended with %s", child.pid, child.returncode)
             self._running.remove(child)
         wanted = self._most - 1 if rate > ENOUGH_FOR_ONE else 0
         while len(self._running) < wanted:
