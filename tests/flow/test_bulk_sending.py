@@ -51,7 +51,7 @@ def _filled(template: BulkTemplate, data: str) -> tuple[str, str, str]:
     )
 
 
-def _same(mail: CompiledMail, template: BulkTemplate, values: dict[str, str]) -> None:
+def assert_same(mail: CompiledMail, template: BulkTemplate, values: dict[str, str]) -> None:
     whole = mail.render(values)
     assert _filled(template, template.data(values)) == (whole.subject, whole.html, whole.text)
 
@@ -74,7 +74,7 @@ def test_filling_the_template_gives_what_single_sends_over_real_templates(materi
             continue  # Mustache: see test_rendering
         template = bulk_template(mail)
         for values in _people(mail, 6):
-            _same(mail, template, values)
+            assert_same(mail, template, values)
         seen += 1
     assert seen > 60
 
@@ -84,7 +84,7 @@ def test_filling_the_template_gives_what_single_sends_over_our_starters() -> Non
         mail = compile_mail(one.subject, one.html, "", postal_address="1 Example Street")
         template = bulk_template(mail)
         for values in _people(mail, 20):
-            _same(mail, template, values)
+            assert_same(mail, template, values)
         assert len(template.data({"name": "Ann"})) < 2_000  # the constant text stays out
 
 
@@ -108,7 +108,9 @@ def test_braces_and_blocks_travel_as_data(html: str) -> None:
     mail = compile_mail("{{ a }}\n{{ b }}", html, "plain {{ a }} " + "x" * 100)
     template = bulk_template(mail)
     for a in NASTY:
-        _same(mail, template, {"a": a, "b": "b", "unsubscribe_url": "https://example.com/u/1"})
+        assert_same(
+            mail, template, {"a": a, "b": "b", "unsubscribe_url": "https://example.com/u/1"}
+        )
 
 
 @given(
@@ -127,7 +129,7 @@ def test_any_mixture_is_cut_and_filled_without_a_difference(pieces: list[str], a
         mail = compile_mail("s", "".join(pieces), "t")
     except TemplateProblem:
         return
-    _same(mail, bulk_template(mail), {"a": a, "unsubscribe_url": "https://example.com/u/1"})
+    assert_same(mail, bulk_template(mail), {"a": a, "unsubscribe_url": "https://example.com/u/1"})
 
 
 def test_a_value_that_breaks_a_calculation_fails_for_this_person_only() -> None:

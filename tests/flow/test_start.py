@@ -47,7 +47,7 @@ def _is_up(start: Start, port: str) -> None:
     until(lambda: start.pids("launcher.child"), "the scheduler runs")
 
 
-def _all_gone(start: Start) -> None:
+def assert_all_gone(start: Start) -> None:
     until(lambda: not start.pids(), f"no process is left: {start.words()}")
 
 
@@ -69,7 +69,7 @@ def test_make_run_in_a_clean_clone_serves_until_ctrl_c(
         until(lambda: len(start.pids("launcher.child")) == 2, "simulator and scheduler run")
         until(lambda: status_of(f"http://127.0.0.1:{ports['SIMULATOR_PORT']}/_sim/"), "simulator")
         start.interrupt()
-        _all_gone(start)
+        assert_all_gone(start)
     key = re.search(r"^SECRET_KEY=([0-9a-f]{64})$", (clone / ".env").read_text(), re.MULTILINE)
     assert key
     assert (clone / ".env").stat().st_mode & 0o777 == 0o600
@@ -84,7 +84,7 @@ def test_gunicorn_ends_everything_in_order_and_exits_0(
         until(lambda: " started" in start.words(), "the scheduler works")
         start.process.send_signal(signal.SIGTERM)
         assert start.process.wait(150) == 0
-        _all_gone(start)
+        assert_all_gone(start)
         words = start.words()
     assert words.index("Shutting down") < words.index("ended in order")
 
@@ -94,7 +94,7 @@ def test_nothing_survives_a_killed_gunicorn(prepared: Path, ports: dict[str, str
         _is_up(start, ports["PORT"])
         start.process.kill()
         start.process.wait(60)
-        _all_gone(start)
+        assert_all_gone(start)
 
 
 def test_killed_scheduler_is_started_again(prepared: Path, ports: dict[str, str]) -> None:
@@ -118,7 +118,7 @@ def test_flask_run_has_exactly_one_scheduler(
         assert len(start.pids(" scheduler")) == 1
         assert len(start.pids("-m supervisor")) == 1
         start.interrupt()
-        _all_gone(start)
+        assert_all_gone(start)
 
 
 def test_external_scheduler_is_not_started(prepared: Path, ports: dict[str, str]) -> None:
