@@ -219,14 +219,14 @@ class AudienceSource(Base):
     outcome: Mapped[MailOutcome | None]
 
 
-class AudienceMember(Base):
-    """One person of an audience as it was fixed: a contact, or another campaign's recipient."""
+class AudiencePart(Base):
+    """Some of the people of an audience as it was fixed, until all have their ledger rows."""
 
-    __tablename__ = "audience_members"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __tablename__ = "audience_parts"
 
     campaign_id: Mapped[int] = mapped_column(
         ForeignKey("audiences.campaign_id", ondelete="CASCADE"), primary_key=True
     )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    person: Mapped[int] = mapped_column(BigInteger)  # contact id, or minus the recipient's id
+    start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # people before it
+    #: 8-byte integers, little-endian: a contact's id, or minus another campaign's recipient's.
+    persons: Mapped[bytes] = mapped_column(LargeBinary)

@@ -174,23 +174,6 @@ def writing(session: Session) -> Iterator[Session]:
             raise
 
 
-@contextmanager
-def alone(session: Session, name: str) -> Iterator[bool]:
-    """Whether nobody else is in a block of this name, for work on SQLite that takes many writing
-    steps. All who use such a database are on one machine; a lock ends with its process."""
-    database = session.get_bind().engine.url.database
-    if not database or database == ":memory:":
-        yield True
-        return
-    with Path(f"{database}.{name}-lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
 def begin_immediate(connection: Connection) -> Connection:
     """The connection, whose transactions on SQLite begin with BEGIN IMMEDIATE from now on."""
     return connection.execution_options(**{_WRITE: True})

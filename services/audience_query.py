@@ -73,6 +73,17 @@ def people(session: Session, audience: Audience) -> Select[int, bytes] | None:
     return select(func.max(every.c.person).label("person"), every.c.hash).group_by(every.c.hash)
 
 
+def persons(session: Session, audience: Audience) -> Select[int] | None:
+    """`people` without their hashes; of a list alone by its own index, without its contacts."""
+    sources = sources_of(session, audience.campaign_id)
+    if [one.kind for one in sources] == [AudienceKind.LIST] and audience.leave_out is None:
+        return select(ListMember.contact_id).where(
+            ListMember.list_id == sources[0].of_id, ListMember.status == MemberStatus.SUBSCRIBED
+        )
+    query = people(session, audience)
+    return None if query is None else select(query.subquery("found").c.person)
+
+
 def _parts(session: Session, audience: Audience) -> list[Select[int, bytes]]:
     sources = sources_of(session, audience.campaign_id)
     return [_part(session, source, audience) for source in sources]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from audience_models import Audience, Contact
+from audience_models import Audience, AudiencePart, Contact
 from config import Settings
-from database import alone, is_sqlite, writing
+from database import writing
 from domain.statuses import (
     AudienceKind,
     CampaignStatus,
@@ -143,15 +144,12 @@ def test_fixing_that_was_cut_off_is_done_anew_as_of_one_moment(
     session: Session, readers: int, draft: Campaign, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose(session, draft, Source(LIST, readers), now=now)
-    monkeypatch.setattr(audiences, "_FROZEN_AT_ONCE", 4)
-    at_once = not is_sqlite(session)  # one transaction, with nothing to cut off between its steps
-    steps: list[Session] = []
 
-    def dies(of: Session) -> AbstractContextManager[Session]:
-        steps.append(of)
-        if at_once or len(steps) > 3:
+    @contextmanager
+    def dies(of: Session) -> Iterator[Session]:
+        with writing(of):
+            yield of
             raise Killed
-        return writing(of)
 
     with monkeypatch.context() as patched:
         patched.setattr(audiences, "writing", dies)
@@ -171,19 +169,37 @@ def test_fixing_that_was_cut_off_is_done_anew_as_of_one_moment(
 
 
 def test_two_schedulers_do_not_fix_one_audience_together(
-    sessions: sessionmaker[Session], readers: int, draft: Campaign, now: datetime
+    session: Session, readers: int, draft: Campaign, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with sessions() as one, sessions() as two:
-        choose(one, draft, Source(LIST, readers), now=now)
-        if is_sqlite(one):
-            with alone(one, "freezing") as mine:
-                assert mine
-                assert begin(two, draft, now) == 0
-        else:
-            one.execute(select(Audience).with_for_update()).all()
-            assert begin(two, draft, now) == 0
-            one.rollback()
-        assert begin(two, draft, now) == 19
+    choose(session, draft, Source(LIST, readers), now=now)
+    read, seen = audiences._persons, []
+
+    def meanwhile(of: Session, audience: Audience) -> Any:
+        persons = read(of, audience)
+        of.rollback()
+        if not seen:
+            seen.append(persons)
+            assert freeze(session, draft, now) == 19  # another, between our look and our write
+        return persons
+
+    monkeypatch.setattr(audiences, "_persons", meanwhile)
+    assert begin(session, draft, now) == 0
+    copy(session, draft, now)
+    assert len(addresses(session, draft)) == 19
+    assert agrees(session, draft)
+
+
+def test_steps_go_on_from_one_part_to_the_next_and_leave_nothing_behind(
+    session: Session, readers: int, draft: Campaign, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audiences, "_PART", 4)
+    choose(session, draft, Source(LIST, readers), now=now)
+    begin(session, draft, now)
+    assert session.scalar(select(func.count()).select_from(AudiencePart)) == 5
+    copy(session, draft, now, 3)
+    assert len(addresses(session, draft)) == 19
+    assert session.scalar(select(func.count()).select_from(AudiencePart)) == 0
+    assert agrees(session, draft)
 
 
 def test_a_step_that_failed_is_done_again_without_doubles(
