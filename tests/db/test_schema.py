@@ -6,6 +6,7 @@ import itertools
 import re
 import shutil
 import threading
+from array import array
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 import update_db_schema
+from audience_models import AudiencePart
 from database import make_engine, make_sessions, writing
 from domain.statuses import RecipientStatus
 from models import Base, Campaign, CampaignCounters, Recipient
@@ -242,3 +244,36 @@ def test_sqlite_database_is_copied_before_a_change(
     assert _row_counts(engine)["recipients"] == 15
     assert "x" not in {column for _, column, _ in _columns(engine)}
     engine.dispose()
+
+
+def test_a_launch_whose_people_are_being_copied_goes_on_after_the_update(
+    empty: Engine, empty_url: str, more_migrations: Path, tmp_path: Path, now: datetime
+) -> None:
+    (packed,) = (more_migrations / "versions").glob("0012_*.py")
+    packed.rename(tmp_path / packed.name)
+    update(empty_url)
+    _fill(empty, now)
+    with empty.begin() as connection:
+        for campaign_id, copied_at in ((1, None), (2, 5.0)):
+            begun = {"id": campaign_id, "copied_at": copied_at}
+            connection.execute(
+                text(
+                    "INSERT INTO audiences (campaign_id, percent, frozen_at, total, copied,"
+                    " copied_at) VALUES (:id, 100, 5.0, 3, 1, :copied_at)"
+                ),
+                begun,
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO audience_members (campaign_id, position, person)"
+                    " VALUES (:id, 2, -7), (:id, 1, 5), (:id, 3, 9000000000)"
+                ),
+                begun,
+            )
+    empty.dispose()
+    (tmp_path / packed.name).rename(packed)
+    update(empty_url)
+    with Session(empty) as session:
+        (part,) = session.scalars(select(AudiencePart))
+        assert (part.campaign_id, part.start) == (1, 0)
+        assert array("q", part.persons).tolist() == [5, -7, 9_000_000_000]

@@ -63,8 +63,7 @@ class Chaos:
     at_once: int
     campaign_id: int = 0
     rough: bool = True  # kills come with cut connections now and then
-    kills: int = 0
-    in_time: int = 0
+    kill_delays: list[float] = field(default_factory=list)  # seconds after the first call
     with_calls_in_flight: int = 0
     running: list[SchedulerProcess] = field(default_factory=list)
     frozen: list[tuple[float, SchedulerProcess]] = field(default_factory=list)
@@ -90,13 +89,12 @@ class Chaos:
             self._unplug(0.3)
         # Every other one is met while SES has mails of it, if that is so within its time.
         until = first_call + 0.9 * STRIKE_WITHIN_SECONDS
-        while self.kills % 2 == 0 and time.monotonic() < until:
+        while len(self.kill_delays) % 2 == 0 and time.monotonic() < until:
             if self._left_calls_behind(victim):
                 break
             time.sleep(0.02)
+        self.kill_delays.append(time.monotonic() - first_call)
         victim.kill()
-        self.kills += 1
-        self.in_time += time.monotonic() - first_call <= STRIKE_WITHIN_SECONDS
         self.with_calls_in_flight += self._left_calls_behind(victim)
         self.running.remove(victim)
         self.dice.shuffle(self.running)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain.statuses import CampaignStatus, RecipientStatus
 from models import Campaign
-from tests.flow.chaos import Chaos, everything_goes_wrong, states
+from tests.flow.chaos import STRIKE_WITHIN_SECONDS, Chaos, everything_goes_wrong, states
 from tests.flow.schedulers import assert_counters_true, counters, schedulers_of
 
 LEASE = "20"
@@ -152,8 +152,10 @@ def test_after_all_faults_and_kills_everybody_has_the_mail_exactly_once(chaos: C
     campaign_id = run_campaign(chaos, mails=1500, kills=4)
     assert_everybody_got_it_once(chaos, campaign_id, 1500)
     assert chaos.thawed
-    assert chaos.kills >= 3  # on a slow machine the others may be through before the fourth
-    assert chaos.with_calls_in_flight >= chaos.kills / 3
+    assert (
+        len(chaos.kill_delays) >= 3
+    )  # on a slow machine the others may be through before the fourth
+    assert chaos.with_calls_in_flight >= len(chaos.kill_delays) / 3
 
 
 @pytest.mark.chaos
@@ -162,6 +164,7 @@ def test_after_all_faults_and_kills_everybody_has_the_mail_exactly_once(chaos: C
 def test_ten_thousand_mails_survive_thirty_kills(chaos: Chaos) -> None:
     campaign_id = run_campaign(chaos, mails=10_000, kills=36)
     assert_everybody_got_it_once(chaos, campaign_id, 10_000)
-    assert chaos.in_time >= 30
+    in_time = [delay for delay in chaos.kill_delays if delay <= STRIKE_WITHIN_SECONDS]
+    assert len(in_time) >= 30, chaos.kill_delays
     assert len(chaos.thawed) == 3
-    assert chaos.with_calls_in_flight >= chaos.kills / 3
+    assert chaos.with_calls_in_flight >= len(chaos.kill_delays) / 3
