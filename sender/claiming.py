@@ -76,12 +76,17 @@ class Claimer:
         self._step_in = random.uniform(pacing.STEP_IN_SECONDS, pacing.HORIZON_SECONDS)  # noqa: S311
         self._next_slot = 0.0
         self._taken_by_others = 0
+        #: As the last round found them.
+        self._rate, self._in_bulk = 1.0, False
 
     def round(self, missed: list[Work], in_hand: int, call_seconds: float) -> Round:
         """Claim what the next tenth of a second may send, and new slots for `missed` works.
 
         `in_hand` is how many rows this process holds already, `call_seconds` what a call takes.
         """
+        any_calls = bulk_pacing.MOST_IN_HAND if self._in_bulk else None
+        if in_hand and self._wanted(missed, in_hand, call_seconds, any_calls) is None:
+            return Round(next_in=_SHORTEST_WAIT)  # nothing has to be asked to know this
         with self._reading() as session:
             asked_at = boottime()
             bucket = rate_limiter.read(session)
@@ -96,7 +101,22 @@ class Claimer:
             calls = self._calls.in_reach(session, ready)
         if not ready and not missed:
             return Round() if capped_for is None else Round(next_in=capped_for)
-        rate = bucket.pace.rate
+        self._rate, self._in_bulk = bucket.pace.rate, calls is not None
+        wanted = self._wanted(missed, in_hand, call_seconds, calls)
+        if wanted is None:
+            return Round(next_in=_SHORTEST_WAIT)
+        left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
+        works = self._claim(
+            ready, missed, wanted if left is None else min(wanted, left), calls or 0
+        )
+        return Round(works, self._until_slots_after(works) if works else _SHORTEST_WAIT)
+
+    def _wanted(
+        self, missed: list[Work], in_hand: int, call_seconds: float, calls: int | None
+    ) -> int | None:
+        """How many slots to draw at the present rate; None with full hands: many rows at once cost
+        less. `calls` is how many bulk calls may be made, None where mails go out singly."""
+        rate = self._rate
         most = pacing.most_in_hand(rate, call_seconds)
         singly, at_once = min(MOST_THREADS, most), pacing.most_slots(rate)
         room = singly - in_hand
@@ -105,13 +125,7 @@ class Claimer:
             room = max(room, min(calls * MAX_ENTRIES, full - in_hand))
             at_once = bulk_pacing.mails_of_a_round(rate)
         wanted = min(at_once, max(room, 0) + sum(map(_slots_of, missed)))
-        if wanted < 1 or wanted < min(at_once, singly // 3):
-            return Round(next_in=_SHORTEST_WAIT)  # full hands: many rows at once cost less
-        left = bucket.quota_left(self._settings.ses_quota_reserve_percent)
-        works = self._claim(
-            ready, missed, wanted if left is None else min(wanted, left), calls or 0
-        )
-        return Round(works, self._until_slots_after(works) if works else _SHORTEST_WAIT)
+        return None if wanted < 1 or wanted < min(at_once, singly // 3) else wanted
 
     def _ready(self, session: Session, bucket: BucketState) -> list[SendingCampaign]:
         """The campaigns that may send now; the others say what they wait for."""
@@ -182,6 +196,8 @@ class Claimer:
             try:
                 with writing(session):
                     found = self._take(session, ready, wanted - again)
+                    counters.write(session)  # the buckets last: everybody waits for them
+                    self._draw_caps(session, ready, found)
                     new = sum(len(claim.rows) for claim in found.values())
                     groups, call_slots = self._calls.draw(session, found, ready, calls)
                     slots = self._draw(session, again, new) if again or new else None
@@ -209,7 +225,9 @@ class Claimer:
                 found[campaign.id] = self._claim_of(session, campaign, share)
                 left -= len(found[campaign.id].rows)
         claims.count_claims(session, found)
-        self._say_going_on(session, in_turn, found)
+        self._say_going_on(
+            session, [c for c in in_turn if c.id in found and found[c.id].rows], found
+        )
         return found
 
     def _within_cap(self, session: Session, campaign: SendingCampaign, share: int) -> int:
@@ -243,24 +261,28 @@ class Claimer:
         return found
 
     def _say_going_on(
-        self, session: Session, campaigns: list[SendingCampaign], found: dict[int, Claim]
+        self, session: Session, sending: list[SendingCampaign], found: dict[int, Claim]
     ) -> None:
         now = datetime.fromtimestamp(self._clock.now(), UTC)
-        sending = [c for c in campaigns if c.id in found and found[c.id].rows]
         said = [c.id for c in sending if c.reason_code in _PASSING]
         if said:
             lifecycle.go_on(session, said, _PASSING)
         for campaign in sorted(sending, key=lambda c: c.id):
             if not lifecycle.spend_batch(session, campaign, len(found[campaign.id].rows), now):
                 raise _NoSlot
-            if campaign.cap_per_second is not None:
+
+    def _draw_caps(
+        self, session: Session, ready: list[SendingCampaign], found: dict[int, Claim]
+    ) -> None:
+        for campaign in sorted(ready, key=lambda c: c.id):
+            rows = len(found[campaign.id].rows) if campaign.id in found else 0
+            if rows and campaign.cap_per_second is not None:
                 name = _bucket_name(campaign.id)
-                if rate_limiter.draw(session, len(found[campaign.id].rows), name=name) is None:
+                if rate_limiter.draw(session, rows, name=name) is None:
                     raise _NoSlot
 
     def _draw(self, session: Session, again: int, new: int) -> Slots:
         """Slots for all; mails that missed theirs have used their place in the quota already."""
-        counters.write(session)  # the bucket last: everybody waits for it
         asked_at = boottime()
         slots = rate_limiter.draw(
             session,

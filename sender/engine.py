@@ -186,8 +186,11 @@ class SendEngine:
     def _record(self, session: Session, reports: Sequence[Report]) -> None:
         if reports:
             self._record_results(session, reports)
+        self._heed_refusals(session)
         counters.write(session)  # the buckets last: everybody waits for them
-        self._heed_bulk(session)
+        told = [self._pool.calls.popleft() for _ in range(len(self._pool.calls))]
+        if told:
+            rate_limiter.report_bulk_calls(session, len(told), sum(told))
         if reports:
             self._tell_bucket(session, reports)
 
@@ -208,16 +211,13 @@ class SendEngine:
         if slots:
             sending.add_rate_samples(session, slots)
 
-    def _heed_bulk(self, session: Session) -> None:
-        """Campaigns that SES does not take in bulk go on singly; how the calls went is told."""
+    def _heed_refusals(self, session: Session) -> None:
+        """Campaigns that SES does not take in bulk go on singly."""
         refused = self._pool.refused_in_bulk
         while refused:
             campaign_id, sentence = refused.popitem()
             reason = f"SES refused it in bulk, so it is sent one by one. {sentence}"
             lifecycle.decide_send_api(session, campaign_id, SendApi.SINGLE, reason)
-        told = [self._pool.calls.popleft() for _ in range(len(self._pool.calls))]
-        if told:
-            rate_limiter.report_bulk_calls(session, len(told), sum(told))
 
     def _tell_bucket(self, session: Session, reports: Sequence[Report]) -> None:
         calls, throttles = _answers(reports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -40,6 +41,11 @@ class Service:
             return SendResult(Outcome.NOT_SUBMITTED, code="lease_over")
         self.taken.append(mail.to)
         return SendResult(Outcome.ACCEPTED, f"m-{mail.to}")
+
+    def send_bulk(
+        self, template: Any, sender: Any, mails: Any, name: str, guard: Callable[[], bool]
+    ) -> list[SendResult]:
+        return [self.send(mail, guard) for mail in mails]
 
 
 def test_mails_of_many_campaigns_at_once_can_all_be_made(
@@ -154,3 +160,51 @@ def test_a_campaign_whose_own_rate_gives_nothing_now_is_asked_for_when_it_does(
     assert not again.works
     assert again.next_in > 0.2  # it comes when a slot is near, not fifty times a second
     assert not began
+
+
+#: Tables in the order in which a transaction locks their rows (docs/architecture.md).
+ORDER_OF_LOCKS = ["recipients", "campaigns", "campaign_counters", "buckets"]
+LOCKS = re.compile(r"UPDATE (\w+)|FROM (\w+)\b.* FOR UPDATE", re.DOTALL)
+
+
+@pytest.mark.parametrize("api", ["single", "bulk"])
+def test_a_sender_locks_in_the_one_order_that_all_keep(
+    sessions: sessionmaker[Session], environment: dict[str, str], api: str
+) -> None:
+    given = {"SES_SEND_API": api, "SES_BULK_CALLS_PER_SECOND": "50"}
+    settings = Settings.from_env(environment | given)
+    with sessions() as session, writing(session):
+        campaign_id = add_campaign(
+            session, 120, cap_per_second=400.0, batch_size=50, batch_pause_seconds=0
+        )
+        rate_limiter.ensure_bucket(session, rate_limiter.SEND, 400.0)
+        rate_limiter.put_ceiling_in_force(session, 400.0, 0.0)
+    locked: list[str] = []
+    seen: set[tuple[str, ...]] = set()
+
+    def note(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
+        found = LOCKS.search(statement)
+        table = (found[1] or found[2]) if found else None
+        if table in ORDER_OF_LOCKS and locked[-1:] != [table]:
+            locked.append(table)
+
+    def end(connection: Any) -> None:
+        seen.add(tuple(locked))
+        locked.clear()
+
+    bind = sessions.kw["bind"]
+    event.listen(bind, "before_cursor_execute", note)
+    event.listen(bind, "commit", end)
+    event.listen(bind, "rollback", end)
+    service = Service()
+    engine = SendEngine(settings, sessions, cast(Any, service), "w")
+    for _ in range(6000):
+        time.sleep(engine.step())
+        if len(service.taken) == 120 and engine.in_hand == 0:
+            break
+    assert len(set(service.taken)) == len(service.taken) == 120
+    assert tuple(ORDER_OF_LOCKS) in seen
+    for order in seen:
+        assert list(order) == sorted(order, key=ORDER_OF_LOCKS.index)
+    with sessions() as session:
+        assert ledger.read_counters(session, campaign_id)["sent"] == 120
