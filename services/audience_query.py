@@ -77,7 +77,7 @@ def persons(session: Session, audience: Audience) -> Select[int] | None:
     """`people` without their hashes; of a list alone by its own index, without its contacts."""
     sources = sources_of(session, audience.campaign_id)
     if [one.kind for one in sources] == [AudienceKind.LIST] and audience.leave_out is None:
-        return select(ListMember.contact_id).where(
+        return select(ListMember.contact_id.label("person")).where(
             ListMember.list_id == sources[0].of_id, ListMember.status == MemberStatus.SUBSCRIBED
         )
     query = people(session, audience)

@@ -172,7 +172,7 @@ def test_two_schedulers_do_not_fix_one_audience_together(
     session: Session, readers: int, draft: Campaign, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose(session, draft, Source(LIST, readers), now=now)
-    read, seen = audiences._persons, []
+    read, seen = audiences._persons, list[Any]()
 
     def meanwhile(of: Session, audience: Audience) -> Any:
         persons = read(of, audience)
