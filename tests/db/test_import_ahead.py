@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from database import writing
 from models import Recipient
-from services import import_ahead, job_queue
+from services import import_ahead, import_child, job_queue
 from services.campaigns import Refused
-from services.import_batches import Target
+from services.import_batches import Batch, Target
 from services.ledger import read_counters
 from services.recipients import ImportOptions, ImportRun, import_file
 from services.recount import recount
@@ -40,7 +40,7 @@ def test_a_large_file_is_read_by_a_process_of_its_own_with_the_same_answers(
         rows = session.execute(
             select(Recipient.line, Recipient.email, Recipient.variables)
             .where(Recipient.campaign_id == campaign_id)
-            .order_by(Recipient.id)
+            .order_by(Recipient.line)
         ).all()
         found.append((report.as_json(), rows))
         assert read_counters(session, campaign_id) == recount(session, campaign_id)
@@ -72,6 +72,33 @@ def test_a_large_file_goes_on_where_it_was_stopped(
     )
     assert (whole.counts.rows, whole.counts.added) == (3_000, 3_000)
     assert read_counters(session, campaign_id)["total"] == 3_000
+
+
+def test_runs_are_sorted_and_go_on_at_any_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_child, "RUN", 300)
+    path = tmp_path / "people.csv"
+    rows = [f"p{7 * n % 800}@example.com" if n % 50 else "nobody" for n in range(1_010)]
+    path.write_text("E-mail\n" + "\n".join(rows), "utf-8")
+    target = Target(1, 1, "people.csv", b"key")
+
+    def pieces(done: int) -> list[Batch]:
+        return list(import_child.pieces(path, {}, target, done))
+
+    every, done = pieces(0), 0
+    for place, piece in enumerate(every):
+        assert pieces(done) == every[place:]
+        done += piece.rows
+    assert done == 1_010
+    kept = [one for piece in every for one in piece.candidates]
+    assert sorted(one.line or 0 for one in kept) == [
+        line for line, text in enumerate(rows, 2) if text != "nobody"
+    ]
+    first = [one.address for one in kept if (one.line or 0) <= 301]
+    assert first == sorted(first)
+    twice = [one.line or 0 for one in kept if one.address == "p7@example.com"]
+    assert twice == sorted(twice)
 
 
 def test_what_ends_a_large_file_half_way_leaves_nothing_behind(
