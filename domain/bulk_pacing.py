@@ -20,7 +20,7 @@ FILL_SECONDS = 0.5
 _REACH_SECONDS = 0.25
 #: A process holds at most so many mails for bulk calls: more would outlive the check of their rows
 #: on a machine that cannot keep the rate, and be claimed for nothing.
-MOST_IN_HAND = 600
+MOST_IN_HAND = 1000
 LATE_WHEN_FAST_SECONDS = 0.5
 LEAST_CALLS, MOST_CALLS = 0.5, 1000.0
 #: Growth after each second that was used and went well; the small one near what AWS refused.

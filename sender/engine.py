@@ -35,7 +35,7 @@ from services.sending import Report
 logger = logging.getLogger(__name__)
 
 #: Results are on disk this long after they came, at the latest (seconds).
-FLUSH_SECONDS = 0.1
+FLUSH_SECONDS = 0.15
 #: How the calls went is told to the shared bucket this often, throttles at once (seconds).
 _TELL_SECONDS = 0.5
 _SCHEMA_SECONDS = 5.0
