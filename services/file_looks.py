@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain.file_problems import FileProblem
 from domain.recipient_files import SAMPLE_ROWS, Layout, look, renamed
-from domain.text_tables import TableRow, TextFormat, detect_format, read_rows
+from domain.text_tables import TableRow, TextFormat, count_lines, detect_format, read_rows
 from models import Upload
 from services import uploads
 from services.campaigns import NotFound
@@ -65,7 +65,9 @@ def look_at(
             read = _save_beginning(sessions, upload_id, path)
             rows, text = _text_rows(path, options, cut=read < size)
             workbook = None
-            about = max(len(rows), round(size / max(1, read) * _lines(path)))
+            with path.open("rb") as file:
+                lines = count_lines(file)
+            about = max(len(rows), round(size / max(1, read) * lines))
     whole = len(rows) < SAMPLE_ROWS and (workbook is not None or size <= _BEGINNING)
     layout, problem = _layout(rows, options)
     return FileLook(
@@ -129,8 +131,3 @@ def _save_beginning(sessions: sessionmaker[Session], upload_id: int, path: Path)
             head = head[:end] if end else head
             break
     return path.write_bytes(head)
-
-
-def _lines(path: Path) -> int:
-    content = path.read_bytes()
-    return content.count(b"\n") or content.count(b"\r") or 1

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, sessionmaker
@@ -27,7 +27,7 @@ from domain.file_problems import FileProblem
 from domain.recipient_files import Layout, look, recipient_rows, renamed
 from domain.rejects import titles
 from domain.statuses import JobKind, JobStatus, RecipientStatus
-from domain.text_tables import TableRow, TextFormat, detect_format, read_rows
+from domain.text_tables import TableRow, TextFormat, count_lines, detect_format, read_rows
 from models import Job, Recipient, RefusedRow
 from services import counters, import_ahead, import_batches, job_queue, suppression
 from services.campaigns import NotFound, Refused
@@ -131,11 +131,12 @@ def open_table(path: Path, options: ImportOptions) -> Iterator[OpenTable]:
             text = detect_format(file, encoding=options.encoding, delimiter=options.delimiter)
             rows = read_rows(file, text)
         stack.callback(rows.close)
-        lines = _line_ends(file)
+        lines = count_lines(file)
         layout, below = look(
             rows, header_line=options.header_line, email_column=options.email_column
         )
-        yield OpenTable(renamed(layout, options.names), below, text, workbook, lines)
+        about = max(1, lines - (layout.header_line or 0))
+        yield OpenTable(renamed(layout, options.names), below, text, workbook, about)
 
 
 def import_file(
@@ -388,13 +389,3 @@ def _judged(
         pass
     while chunk := list(islice(rows, PIECE)):
         yield place.prepare(chunk, target)
-
-
-def _line_ends(file: BinaryIO) -> int:
-    """How many line ends a file has; for a progress bar."""
-    lines = returns = 0
-    file.seek(0)
-    while piece := file.read(1 << 20):
-        lines += piece.count(b"\n")
-        returns += piece.count(b"\r")
-    return max(1, lines or returns)

@@ -30,6 +30,28 @@ def file(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ("email\na@example.com\nb@example.com\n", 2),
+        ("email\na@example.com\nb@example.com", 2),
+        ("email\r\na@example.com\r\nb@example.com\r\n", 2),
+        ("email\ra@example.com\rb@example.com\r", 2),
+        ("Export of today\n\nemail\na@example.com\nb@example.com\n", 2),
+        ("a@example.com\nb@example.com\n", 2),
+        ("email\na@example.com", 1),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_progress_is_out_of_the_rows_below_the_header(
+    tmp_path: Path, content: str, rows: int, encoding: str
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(content.encode(encoding))
+    with open_table(path, ImportOptions()) as table:
+        assert table.lines == rows == len(list(recipient_rows(table.rows, table.layout)))
+
+
+@pytest.mark.parametrize(
     "header",
     ["email", "E-mail", "EMAIL", "Email Address", "E-Mail-Adresse", "Adresse e-mail", "Courriel",
      "Correo electrónico", "Indirizzo email", "e_mail", " Email ", "E-mail 1 - Value",
