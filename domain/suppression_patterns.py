@@ -41,7 +41,7 @@ def parse_pattern(text: str) -> Pattern | AddressProblem | None:
     if domain == _ANY and at and name != _ANY:
         found = check_syntax(f"{name}@example.com")
         if isinstance(found, AddressProblem):
-            return AddressProblem(f"“{name}” is no name that stands before an @.")
+            return AddressProblem("What stands before the @ is no name of a mailbox.")
         return Pattern(f"{name}@*", f"{name}@")
     if name not in ("", _ANY) or not domain or (not at and "." not in domain):
         return None
@@ -49,7 +49,7 @@ def parse_pattern(text: str) -> Pattern | AddressProblem | None:
     domain = domain.removeprefix(_ANY).removeprefix(".") if below else domain
     found = check_syntax(f"x@{domain}")
     if isinstance(found, AddressProblem):
-        return AddressProblem(f"“{text}” is no domain that mail can go to.")
+        return AddressProblem("This is no domain that mail can go to.")
     if below:
         return Pattern(f"*@*.{found.domain}", f".{found.domain}")
     return Pattern(f"*@{found.domain}", f"@{found.domain}")

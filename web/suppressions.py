@@ -99,10 +99,8 @@ def add() -> str | tuple[str, int] | AnyResponse:
         return render_template("suppressions/add.html", form=form), 400 if form.errors else 200
     added = _suppress(form.parsed, (form.note.data or "").strip() or None)
     known = len(form.parsed) - added
-    flash(
-        f"{count(added, 'entry', 'entries')} added."
-        + (f" {number(known)} already on the list." if known else "")
-    )
+    said = f"{count(added, 'entry', 'entries')} added." if added else "Nothing had to be added."
+    flash(said + (f" {number(known)} already on the list." if known else ""))
     return redirect(url_for(".index"), code=303)
 
 

@@ -83,7 +83,7 @@ def test_addresses_are_added_as_pasted(app: Flask, logged_in: FlaskClient) -> No
     assert found["ida@example.com"].reason is SuppressionReason.MANUAL
     assert found["ida@example.com"].note == "phone"
     again = follow(logged_in, post(logged_in, "/suppressions/add", pasted))
-    assert "0 entries added. 3 already on the list." in main_words(again)
+    assert "Nothing had to be added. 3 already on the list." in main_words(again)
 
 
 def test_one_wrong_address_adds_nothing_and_is_named(app: Flask, logged_in: FlaskClient) -> None:
@@ -132,6 +132,7 @@ def test_domains_and_wildcards_are_added_shown_and_removed_with_a_word(
     pasted = {"addresses": "example.com *.example.org sales@* ida@example.net", "note": ""}
     said = main_words(follow(logged_in, post(logged_in, "/suppressions/add", pasted)))
     assert "4 entries added." in said
+    assert "1 address and everybody under 3 domains and wildcards get nothing from you" in said
     assert "every address at a subdomain of example.org" in said
     only = main_words(logged_in.get("/suppressions/?show=domains"))
     assert "sales@ at every domain" in only
@@ -149,6 +150,7 @@ def test_domains_and_wildcards_are_added_shown_and_removed_with_a_word(
 def test_everything_cannot_be_suppressed(app: Flask, logged_in: FlaskClient) -> None:
     answer = post(logged_in, "/suppressions/add", {"addresses": "*@*"})
     assert answer.status_code == 400
+    assert "“*@*”: This is no domain that mail can go to." in main_words(answer)
     assert not stored(app)
 
 
