@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import request
+from flask import flash, request
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField, FileRequired
 from sqlalchemy.orm import Session
 
 from database import writing
-from services import uploads
+from domain.statuses import JobKind, JobStatus
+from models import Job, Upload
+from services import job_queue, uploads
 from web import once
 from web.context import now
 from web.database import session, wiring
@@ -42,3 +44,18 @@ def take(form: Any, campaign_id: int | None, queue: Callable[[Session, int, str]
         page = queue(db, upload_id, name)
         once.keep(db, key, page)
     return page
+
+
+def can_go_on(job: Job) -> bool:
+    """Whether a stopped import may be taken up again: its file is still kept."""
+    stopped = job.kind is JobKind.IMPORT and job.status is JobStatus.STOPPED
+    undone = "undone" in (job.result or {})
+    return stopped and not undone and session().get(Upload, job.upload_id or 0) is not None
+
+
+def go_on(job: Job) -> None:
+    """Queue a stopped import again, or say why it cannot go on."""
+    with writing(session()) as db:
+        resumed = can_go_on(job) and job_queue.resume(db, job.id)
+    if not resumed:
+        flash("This import cannot go on: upload the file again. Who is there already counts once.")

@@ -23,7 +23,7 @@ from services.recipient_removal import remove_all
 from web.context import now
 from web.database import session, wiring
 from web.exports import download
-from web.file_uploads import LARGEST, FileForm, take
+from web.file_uploads import LARGEST, FileForm, can_go_on, go_on, take
 from web.formatting import count, number
 from web.input import row_number
 from web.live import live_response
@@ -97,6 +97,13 @@ def stop(campaign_id: int, job_id: int) -> AnyResponse:
     job = _job(campaign_id, job_id)
     with writing(session()) as db:
         job_queue.request_stop(db, job.id, now())
+    return redirect(url_for(".show", campaign_id=campaign_id, job_id=job_id), code=303)
+
+
+@blueprint.post("/imports/<int:job_id>/resume")
+def resume(campaign_id: int, job_id: int) -> AnyResponse:
+    """Take up a stopped import where it stopped."""
+    go_on(_job(campaign_id, job_id))
     return redirect(url_for(".show", campaign_id=campaign_id, job_id=job_id), code=303)
 
 
@@ -192,6 +199,7 @@ def _state(campaign_id: int, job_id: int) -> dict[str, Any]:
         "stopped": job.status is JobStatus.STOPPED,
         "report": report if "rows" in report and "undone" not in report else None,
         "can_undo": bool(kept) and campaign.status in EDITABLE,
+        "can_go_on": can_go_on(job) and campaign.status in EDITABLE,
         "kinds": [
             (kind, report["refusals"][kind])
             for kind in RefusalKind

@@ -31,7 +31,7 @@ from web import once
 from web.context import now
 from web.database import session, wiring
 from web.exports import download
-from web.file_uploads import LARGEST, FileForm, take
+from web.file_uploads import LARGEST, FileForm, can_go_on, go_on, take
 from web.formatting import count, number
 from web.input import at_most, row_number
 from web.live import live_response
@@ -241,6 +241,7 @@ def _import(list_id: int, job_id: int) -> dict[str, Any]:
         "running": running,
         "failed": job.status is JobStatus.FAILED or undone,
         "undone": undone,
+        "can_go_on": can_go_on(job),
         "report": recipients.report(session(), job_id) if finished else None,
     }
 
@@ -258,6 +259,13 @@ def stop(list_id: int, job_id: int) -> AnyResponse:
     job = _job(list_id, job_id)
     with writing(session()) as db:
         job_queue.request_stop(db, job.id, now())
+    return redirect(url_for(".show_import", list_id=list_id, job_id=job_id), code=303)
+
+
+@blueprint.post("/<int:list_id>/imports/<int:job_id>/resume")
+def resume(list_id: int, job_id: int) -> AnyResponse:
+    """Take up a stopped import where it stopped."""
+    go_on(_job(list_id, job_id))
     return redirect(url_for(".show_import", list_id=list_id, job_id=job_id), code=303)
 
 

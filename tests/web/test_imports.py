@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from database import writing
 from domain.statuses import CampaignStatus, JobStatus, RecipientStatus, SuppressionReason
 from models import Campaign, CampaignCounters, Job, Recipient, Upload
-from services import jobs, suppression
+from services import jobs, suppression, uploads
 from tests.factories import add_campaign, add_recipients
 from tests.web.forms import follow, main_words, page, post
 from web.database import db, wiring
@@ -136,6 +136,40 @@ def test_an_import_is_undone_after_a_question(app: Flask, logged_in: FlaskClient
 def test_a_waiting_import_is_stopped_at_once(app: Flask, logged_in: FlaskClient) -> None:
     queued = send_file(logged_in, FILE.encode())
     post(logged_in, queued.headers["Location"] + "/stop")
+    with app.app_context():
+        assert db.session.scalars(select(Job.status)).all() == [JobStatus.STOPPED]
+    said = main_words(logged_in.get(queued.headers["Location"]))
+    assert "No row had been read yet. Go on with the import" in said
+
+
+@pytest.mark.usefixtures("campaign")
+def test_a_stopped_import_goes_on_while_its_file_is_kept(
+    app: Flask, logged_in: FlaskClient
+) -> None:
+    at = send_file(logged_in, FILE.encode()).headers["Location"]
+    post(logged_in, at + "/stop")
+    post(logged_in, at + "/resume")
+    assert work(app) is JobStatus.DONE
+    said = main_words(logged_in.get(at))
+    assert "of 5 rows added." in said
+    assert "Go on with the import" not in said
+    post(logged_in, at + "/undo")
+    refused = follow(logged_in, post(logged_in, at + "/resume"))
+    assert "This import cannot go on: upload the file again." in main_words(refused)
+    with app.app_context():
+        assert db.session.scalars(select(Job.status)).all() == [JobStatus.STOPPED]
+
+
+@pytest.mark.usefixtures("campaign")
+def test_a_stopped_import_whose_file_is_gone_cannot_go_on(
+    app: Flask, logged_in: FlaskClient
+) -> None:
+    at = send_file(logged_in, FILE.encode()).headers["Location"]
+    post(logged_in, at + "/stop")
+    with app.app_context(), writing(db.session):
+        uploads.remove(db.session, db.session.scalars(select(Upload.id)).one())
+    assert "Go on with the import" not in main_words(logged_in.get(at))
+    post(logged_in, at + "/resume")
     with app.app_context():
         assert db.session.scalars(select(Job.status)).all() == [JobStatus.STOPPED]
 

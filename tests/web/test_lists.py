@@ -89,6 +89,9 @@ def test_a_file_is_imported_by_the_scheduler_and_can_be_undone(
     answer = post(logged_in, f"{at}/upload", {"file": file})
     import_page = answer.headers["Location"]
     assert "rows read" in main_words(logged_in.get(import_page))
+    stopped = main_words(follow(logged_in, post(logged_in, f"{import_page}/stop")))
+    assert "No row had been read yet. Go on with the import" in stopped
+    post(logged_in, f"{import_page}/resume")
     assert run_jobs(app, clock) is JobStatus.DONE
     said = main_words(logged_in.get(import_page))
     assert "1 of 2 rows added" in said
