@@ -10,7 +10,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 from wtforms import FloatField, SelectChoice, SelectField, SelectMultipleField, widgets
-from wtforms.validators import NumberRange, Optional
+from wtforms.validators import NumberRange, Optional, ValidationError
 
 from audience_models import Audience
 from database import writing
@@ -60,6 +60,11 @@ class AudienceForm(FlaskForm):
         validators=[Optional(), NumberRange(0.01, 100, "A share is more than 0, at most 100.")],
     )
     leave_out = SelectField("Leave out everybody of", coerce=int)
+
+    def validate_of_campaign(self, of_campaign: SelectField) -> None:
+        """An outcome alone would add nobody."""
+        if self.outcome.data != MailOutcome.EVERYBODY and not of_campaign.data:
+            raise ValidationError("Choose the campaign that this is about.")
 
 
 @blueprint.route("/", methods=["GET", "POST"])

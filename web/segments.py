@@ -11,7 +11,7 @@ from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import FieldList, FormField, IntegerField, SelectChoice, SelectField, StringField
 from wtforms import Form as PlainForm
-from wtforms.validators import NumberRange, Optional
+from wtforms.validators import NumberRange, Optional, ValidationError
 
 from audience_models import Segment
 from database import writing
@@ -52,6 +52,17 @@ class FieldRow(PlainForm):
     test = SelectField("Test", choices=[SelectChoice(k, word) for k, word in _TESTS.items()])
     value = StringField("Value", validators=[at_most(500)])
 
+    def validate_name(self, name: SelectField) -> None:
+        """A value alone would ask nothing, and let in everybody."""
+        if (self.value.data or "").strip() and not name.data:
+            raise ValidationError("Choose the field that the value is about.")
+
+    def validate_value(self, value: StringField) -> None:
+        """An empty value is what “is empty” and “is filled in” are for."""
+        bare = self.test.data in (FieldTest.FILLED, FieldTest.EMPTY)
+        if self.name.data and not bare and not (value.data or "").strip():
+            raise ValidationError("Write a value, or choose “is filled in” or “is empty”.")
+
 
 class TimeRow(PlainForm):
     """Whether something happened lately."""
@@ -60,6 +71,13 @@ class TimeRow(PlainForm):
     days = IntegerField(
         "Days", validators=[Optional(), NumberRange(1, 3650, "Between 1 and 3,650 days.")]
     )
+
+    def validate_when(self, when: SelectField) -> None:
+        """Half a condition would ask nothing, or something that nobody chose."""
+        if bool(when.data) != bool(self.days.data) and not self.days.errors:
+            raise ValidationError(
+                "Say how many days." if when.data else "Choose what is asked of these days."
+            )
 
 
 class SegmentForm(FlaskForm):
@@ -77,6 +95,11 @@ class SegmentForm(FlaskForm):
     outcome = SelectField("What became of it", choices=[
         SelectChoice(known, word) for known, word in OUTCOME.items()
     ])  # fmt: skip
+
+    def validate_of_campaign(self, of_campaign: SelectField) -> None:
+        """An outcome alone would ask nothing."""
+        if self.outcome.data != MailOutcome.EVERYBODY and not of_campaign.data:
+            raise ValidationError("Choose the campaign that this is about.")
 
 
 @blueprint.get("/")
@@ -203,7 +226,7 @@ def _conditions(form: SegmentForm) -> Conditions:
             for row in rows
         ),
         times=tuple(
-            TimeCondition(deed, When(row.when.data), row.days.data or 30)
+            TimeCondition(deed, When(row.when.data), row.days.data)
             for deed, row in times
             if row.when.data
         ),

@@ -46,6 +46,15 @@ def recipients_of(app: Flask, campaign_id: int) -> set[str]:
         return set(db.session.scalars(query))
 
 
+def test_an_outcome_without_its_campaign_is_named(
+    logged_in: FlaskClient, made: tuple[int, int, int]
+) -> None:
+    filled = {"of_campaign": 0, "outcome": "clicked", "percent": 100, "leave_out": 0}
+    answer = post(logged_in, f"/campaigns/{made[0]}/audience/", filled)
+    assert answer.status_code == 400
+    assert "Choose the campaign that this is about." in main_words(answer)
+
+
 def test_lists_and_an_outcome_become_the_recipients_when_sending_begins(
     app: Flask, logged_in: FlaskClient, made: tuple[int, int, int], now: datetime
 ) -> None:

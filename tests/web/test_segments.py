@@ -60,6 +60,33 @@ def test_a_segment_is_saved_remembered_and_deleted(logged_in: FlaskClient) -> No
     assert logged_in.get(at).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("half", "said"),
+    [
+        ({"fields-0-value": "Bonn"}, "Choose the field that the value is about."),
+        ({"fields-0-name": "city"}, "Write a value, or choose “is filled in” or “is empty”."),
+        ({"opened-when": "not_within"}, "Say how many days."),
+        ({"opened-days": "30"}, "Choose what is asked of these days."),
+        ({"outcome": "clicked"}, "Choose the campaign that this is about."),
+    ],
+)
+@pytest.mark.parametrize("deed", ["save", "count"])
+@pytest.mark.usefixtures("readers")
+def test_half_a_condition_is_named_rather_than_left_out(
+    logged_in: FlaskClient, half: dict[str, str], said: str, deed: str
+) -> None:
+    answer = fill(logged_in, "/segments/new", deed=deed, **half)
+    assert answer.status_code == 400
+    assert said in main_words(answer)
+    assert "No segment yet" in main_words(logged_in.get("/segments/"))
+
+
+@pytest.mark.usefixtures("readers")
+def test_whether_a_field_is_filled_in_needs_no_value(logged_in: FlaskClient) -> None:
+    asked = {"fields-0-name": "city", "fields-0-test": "filled"}
+    assert "2 contacts match" in main_words(fill(logged_in, "/segments/new", deed="count", **asked))
+
+
 def test_a_segment_without_a_name_is_not_saved(logged_in: FlaskClient) -> None:
     answer = fill(logged_in, "/segments/new", name=" ")
     assert (answer.status_code, "needs a name" in main_words(answer)) == (400, True)
