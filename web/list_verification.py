@@ -45,6 +45,8 @@ def ask(list_id: int) -> AnyResponse | str:
     """What it means to have Amazon SES asked, before it is: how many addresses, and the price."""
     state = _state(list_id)
     if state["running"] or not state["checked"]:
+        if not state["running"] and not state["checked"]:
+            flash("Verify first: then it is known about whom Amazon SES could be asked.")
         return _back(list_id)
     return render_template("lists/ask.html", askable=ASKABLE, kept=KEPT.days, **state)
 

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, render_template, request
 
 from database import writing
+from domain.statuses import MemberStatus
 from domain.unsubscribe_tokens import UnsubscribeClaim, read_token
 from models import Campaign
 from services import list_preferences
@@ -49,6 +50,9 @@ def _first_page(token: str, claim: UnsubscribeClaim) -> str:
     if service.look_up(session(), claim).is_unsubscribed:
         return _page("unsubscribed", token, claim)
     lists = [one.name for one in list_preferences.lists_of(session(), claim)]
+    left = [] if lists else list_preferences.lists_of(session(), claim, MemberStatus.UNSUBSCRIBED)
+    if left:
+        return _page("unsubscribed", token, claim, left=[one.name for one in left])
     return _page("unsubscribe", token, claim, lists=lists)
 
 

@@ -63,6 +63,8 @@ def ask(campaign_id: int) -> AnyResponse | str:
     """What it means to have Amazon SES asked, before it is: how many addresses, and the price."""
     state = _state(campaign_id)
     if not state["can_start"] or state["running"] or not state["checked"]:
+        if not state["running"] and not state["checked"]:
+            flash("Verify first: then it is known about whom Amazon SES could be asked.")
         return _back(campaign_id)
     return render_template("verification/ask.html", askable=ASKABLE, kept=KEPT.days, **state)
 

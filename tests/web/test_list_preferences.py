@@ -109,6 +109,19 @@ def test_leaving_the_list_leaves_the_rest_alone(
         assert read_counters(db.session(), sent.campaign_id)["unsubscribed"] == 0
 
 
+def test_who_left_the_list_finds_the_way_back_and_the_end_of_all_mail_behind_the_link(
+    app: Flask, client: FlaskClient, sent: Sent
+) -> None:
+    client.post(sent.link, data={"scope": "lists"})
+    said = main_words(client.get(sent.link))
+    assert "no more mails of Readers" in said
+    assert "put me back" in said
+    assert "Stop all mails" in said
+    client.post(sent.link)
+    assert len(suppressed(app)) == 1
+    assert "Stop all mails" not in main_words(client.get(sent.link))
+
+
 def test_a_mail_programs_request_always_means_all_mail(
     app: Flask, client: FlaskClient, sent: Sent
 ) -> None:

@@ -52,9 +52,8 @@ def test_ses_is_asked_only_after_its_price_was_shown(
 ) -> None:
     at = make_list(logged_in)
     add(logged_in, at, "info@example.com")
-    assert logged_in.get(f"{at}/verification/ask").status_code in (302, 303), (
-        "nothing was checked yet"
-    )
+    early = follow(logged_in, logged_in.get(f"{at}/verification/ask"))
+    assert "Verify first: then it is known about whom" in main_words(early)
     post(logged_in, f"{at}/verification/start", {})
     assert run_jobs(app, clock) is JobStatus.DONE
     assert f"{at}/verification/ask" in logged_in.get(f"{at}/verification").text

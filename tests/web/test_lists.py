@@ -13,8 +13,9 @@ from sqlalchemy import select
 
 from audience_models import Contact, ContactList
 from database import writing
-from domain.statuses import JobStatus
+from domain.statuses import CampaignStatus, JobStatus
 from services import jobs
+from tests.factories import add_campaign, add_recipients
 from tests.web.forms import follow, main_words, page, post
 from web.database import db, wiring
 
@@ -138,6 +139,20 @@ def test_a_person_is_erased_after_being_asked(app: Flask, logged_in: FlaskClient
     assert "Erased: the contact" in main_words(done)
     assert logged_in.get(contact).status_code == 404
     assert "erased on request" in main_words(logged_in.get("/suppressions/"))
+
+
+def test_a_campaign_says_of_whom_only_the_figures_are_left(
+    app: Flask, logged_in: FlaskClient, now: datetime
+) -> None:
+    add(logged_in, make_list(logged_in), "ana@example.com")
+    with app.app_context(), writing(db.session):
+        campaign = add_campaign(db.session, now, status=CampaignStatus.SENT)
+        (row,) = add_recipients(db.session, campaign, ["ana@example.com"], now)
+        at, opened = f"/campaigns/{campaign.id}", row.id
+    post(logged_in, f"/contacts/{only_contact(app).id}/erase")
+    assert "erased on request" in main_words(logged_in.get(at))
+    story = page(logged_in.get(f"{at}?r={opened}"))
+    assert story.xpath("//h3[contains(., 'erased on request')]")
 
 
 def test_a_whole_address_opens_its_page_or_says_that_nothing_is_known(
