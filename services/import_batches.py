@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
@@ -27,12 +28,13 @@ _COLUMNS = (
     "campaign_id, import_id, updated_at, reason_at, "
     "attempts, opens, machine_opens, clicks, machine_clicks, duplicates"
 )
-#: Rows that one statement writes on SQLite: its work then runs in one go, without a return to
-#: Python after each row.
-_BLOCKS = (100, 10, 1)
+#: The most rows that one statement writes on SQLite: its work then runs in one go, without a return
+#: to Python after each row.
+_BLOCK = 100
 _CONFLICT = " ON CONFLICT (campaign_id, address) DO NOTHING"
 
 
+@cache
 def _sqlite_statement(rows: int) -> str:
     values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
     return (
@@ -42,7 +44,6 @@ def _sqlite_statement(rows: int) -> str:
     )
 
 
-_SQLITE = tuple((size, _sqlite_statement(size)) for size in _BLOCKS)
 _POSTGRES = (
     f"INSERT INTO recipients ({_COLUMNS})"  # noqa: S608 - constants only
     " SELECT email, address, hash, variables, line, %s, %s::int, %s, %s, %s::int, %s::bigint,"
@@ -271,10 +272,10 @@ def _insert(
 def _insert_into_sqlite(
     connection: Connection, group: list[Candidate], same: tuple[Any, ...]
 ) -> int:
-    inserted = start = 0
-    for size, statement in _SQLITE:
-        while len(group) - start >= size:
-            block = chain.from_iterable(one[:5] for one in group[start : start + size])
-            inserted += connection.exec_driver_sql(statement, (*same, *block)).rowcount
-            start += size
+    inserted = 0
+    for start in range(0, len(group), _BLOCK):
+        block = group[start : start + _BLOCK]
+        values = chain.from_iterable([one[:5] for one in block])
+        statement = _sqlite_statement(len(block))
+        inserted += connection.exec_driver_sql(statement, (*same, *values)).rowcount
     return inserted

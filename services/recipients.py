@@ -39,12 +39,12 @@ from services.spreadsheets import Workbook, convert, is_workbook, numbered_rows
 logger = logging.getLogger(__name__)
 
 #: A writing step on SQLite takes about this long (seconds), if others write as well or not.
-_BESIDE_OTHERS, _ALONE = 0.012, 0.03
+_BESIDE_OTHERS, _ALONE = 0.012, 0.1
 #: Others count for so long after one had to wait (seconds).
-_OTHERS_STAY = 5.0
+_OTHERS_STAY = 1.0
 #: How much of a step may be waiting for the disk or for other programs' share of the processor.
 _WAITING = 3.0
-_FIRST_STEP, _SMALLEST, _LARGEST = 300, 200, 2_000
+_FIRST_STEP, _SMALLEST, _LARGEST = 300, 200, 10_000
 #: Rows that are judged together; a step is made of some of these.
 PIECE = 100
 _STEP_ON_POSTGRES = 2_000
