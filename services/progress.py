@@ -72,8 +72,10 @@ def pace(
     now: datetime,
     *,
     start: datetime | None = None,
+    to_come: int = 0,
 ) -> Pace:
-    """The pace of a campaign that goes on now, or from `start` on."""
+    """The pace of a campaign that goes on now, or from `start` on, with `to_come` mails beside
+    the waiting rows."""
     bucket = rate_limiter.read(session)
     limit, reason = settings.max_emails_per_second, ""
     if bucket and bucket.account_read_at:
@@ -88,7 +90,9 @@ def pace(
         curve=_curve(session, campaign.id, now),
         limit=limit,
         limit_reason=reason or f"MAX_EMAILS_PER_SECOND is {settings.max_emails_per_second:g}.",
-        finishes_at=finish_estimate(session, campaign, settings, begins, rate=measured),
+        finishes_at=finish_estimate(
+            session, campaign, settings, begins, rate=measured, to_come=to_come
+        ),
         quota_left=bucket.quota_left(settings.ses_quota_reserve_percent) if bucket else None,
     )
 

@@ -60,10 +60,12 @@ def finish_estimate(
     now: datetime,
     *,
     rate: float | None = None,
+    to_come: int = 0,
 ) -> datetime | None:
     """When the campaign's last mail will leave; None if it never will or nobody can say.
 
     `rate` (mails a second) is what it would get; without it, its share of the rate in force.
+    `to_come` are mails beside the waiting rows: people of lists who are no rows yet.
     The same before launch and while sending.
     """
     bucket = rate_limiter.read(session)
@@ -83,7 +85,7 @@ def finish_estimate(
             campaign.window_days, campaign.window_start, campaign.window_end, campaign.window_zone
         ),
     )
-    return finish_time(now, counters["pending"] + counters["sending"], outlook)
+    return finish_time(now, counters["pending"] + counters["sending"] + to_come, outlook)
 
 
 def _share(session: Session, campaign: Campaign, bucket: BucketState) -> float:

@@ -57,7 +57,8 @@ def _decision(campaign: Campaign, start: datetime | None = None) -> dict[str, ob
     """The figures of the decision to send: who, who not, until when, at what cost."""
     counters = read_counters(session(), campaign.id)
     audience = progress.audience(session(), campaign, counters)
-    pace = progress.pace(session(), campaign, settings(), now(), start=start)
+    to_come = audience.receives - counters["pending"]
+    pace = progress.pace(session(), campaign, settings(), now(), start=start, to_come=to_come)
     return {
         "campaign": campaign,
         "audience": audience,

@@ -147,6 +147,8 @@ def page_of(campaign_id: int) -> dict[str, Any]:
     start = campaign.scheduled_at if campaign.status is CampaignStatus.SCHEDULED else None
     jobs = _jobs(campaign_id)
     editable = campaign.status in campaigns.EDITABLE
+    chosen = audiences.chosen(campaign, patience=_PATIENCE)
+    to_come = chosen.size.people if chosen and chosen.audience.frozen_at is None else 0
     next_in = progress.seconds_to_next_look(campaign, counters, now())
     if any(_is_active(job) for job in jobs.values()):
         next_in = progress.LIVE_SECONDS
@@ -156,9 +158,10 @@ def page_of(campaign_id: int) -> dict[str, Any]:
         "counts": counts,
         "counts_sentence": _sentence(counts),
         "progress": Progress(counters["total"] - open_rows, counters["total"]),
-        "pace": progress.pace(session(), campaign, settings(), now(), start=start),
+        "pace": progress.pace(session(), campaign, settings(), now(), start=start, to_come=to_come),
         "problems": campaigns.launch_problems(session(), campaign, settings()) if editable else [],
-        "from_lists": audiences.chosen(campaign, patience=_PATIENCE),
+        "from_lists": chosen,
+        "to_come": to_come,
         "preparing": editable and not counters["reached_accepted"],
         "stopped_itself": campaign.paused_by == THE_PRODUCT,
         "scheduled_local": _scheduled_local(campaign),

@@ -87,6 +87,8 @@ def test_pace_names_the_limit_that_binds(session: Session, settings: Any, now: d
     assert (shared.limit, shared.limit_reason) == (6, "The account allows 6.")
     at_night = progress.pace(session, campaign, settings, now, start=now + timedelta(hours=9))
     assert at_night.finishes_at == now + timedelta(hours=9, seconds=10)
+    with_lists = progress.pace(session, campaign, settings, now, to_come=120)
+    assert with_lists.finishes_at == now + timedelta(seconds=30)
 
 
 def test_finish_follows_the_measured_rate(session: Session, settings: Any, now: datetime) -> None:

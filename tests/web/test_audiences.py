@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+import rate_limiter
 from audience_models import Contact
 from database import writing
 from domain.statuses import CampaignStatus, Fact, Risk, Verdict
@@ -78,6 +79,21 @@ def test_lists_and_an_outcome_become_the_recipients_when_sending_begins(
     assert "Preparing recipients" not in main_words(logged_in.get(f"/campaigns/{draft}"))
     late = logged_in.get(f"/campaigns/{draft}/audience/")
     assert (late.status_code, late.headers["Location"]) == (303, f"/campaigns/{draft}")
+
+
+def test_people_of_lists_count_for_the_end_before_they_are_copied(
+    app: Flask, logged_in: FlaskClient, made: tuple[int, int, int]
+) -> None:
+    draft, readers, _ = made
+    with app.app_context(), writing(db.session):
+        rate_limiter.ensure_bucket(db.session(), rate_limiter.SEND, 10.0)
+    facts = "//dt[.='{}']/following-sibling::dd[1]/text()"
+    assert page(logged_in.get(f"/campaigns/{draft}")).xpath(facts.format("Finishes about")) == ["–"]
+    choose(logged_in, draft, lists=readers)
+    shown = page(logged_in.get(f"/campaigns/{draft}"))
+    assert shown.xpath(facts.format("From lists")) == ["3"]
+    assert shown.xpath(facts.format("Finishes about")) != ["–"]
+    assert "takes about" in main_words(logged_in.get(f"/campaigns/{draft}/start"))
 
 
 def test_the_form_remembers_and_can_be_emptied(
