@@ -35,7 +35,7 @@ _LAUNCHED = (CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.SENT,
 class Chosen:
     """What a campaign's page says about its audience."""
 
-    words: list[str]  # one for each source
+    words: list[str]  # one for each source, then the share and who is left out
     audience: Audience
     size: Counted  # people now, or those that were fixed
 
@@ -158,6 +158,11 @@ def chosen(campaign: Campaign, patience: float = PATIENCE_SECONDS) -> Chosen | N
         name = f"{kind.capitalize()} {found.name}" if found else f"A {kind} that is deleted"
         outcome = f": {OUTCOME[source.outcome].lower()}" if source.outcome else ""
         words.append(name + outcome)
+    if audience.percent < 100:
+        words.append(f"{audience.percent:g}% of them, by chance")
+    if audience.leave_out:
+        without = session().get(Campaign, audience.leave_out)
+        words.append(f"nobody of {without.name}" if without else "nobody of a deleted campaign")
     if audience.frozen_at is not None:
         return Chosen(words, audience, Counted(audience.total, True))
     people = audience_query.size_at_once(session(), campaign.id, _CHANCE, patience)

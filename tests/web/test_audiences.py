@@ -100,7 +100,9 @@ def test_the_form_remembers_and_can_be_emptied(
     logged_in: FlaskClient, made: tuple[int, int, int]
 ) -> None:
     draft, readers, earlier = made
-    choose(logged_in, draft, lists=readers, percent=50, leave_out=earlier)
+    said = choose(logged_in, draft, lists=readers, percent=50, leave_out=earlier)
+    assert "50% of them, by chance" in said
+    assert "nobody of Spring" in said
     form = page(logged_in.get(f"/campaigns/{draft}/audience/"))
     assert form.xpath("//input[@name='lists']/@checked")
     assert form.xpath("//input[@name='percent']/@value") == ["50"]
