@@ -99,7 +99,8 @@ def _part(session: Session, source: AudienceSource, audience: Audience) -> Selec
         return query.where(*_left_out(audience, Contact.address))
     if source.kind is AudienceKind.SEGMENT:
         saved = session.get(Segment, source.of_id)
-        asked = matching(session, Conditions.of_json(saved.conditions)) if saved else false()
+        wanted = Conditions.of_json(saved.conditions) if saved else None
+        asked = matching(session, wanted, of_many=True) if wanted else false()
         query = select(Contact.id.label("person"), Contact.address_hash.label("hash"))
         return query.where(asked, *_left_out(audience, Contact.address))
     conditions = OUTCOMES[source.outcome or MailOutcome.EVERYBODY]

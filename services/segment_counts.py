@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, func, select, text, true
+from sqlalchemy import Select, and_, func, select, text, true
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
@@ -99,38 +99,38 @@ def _count_query(session: Session, conditions: Conditions) -> Select[int]:
             .where(Recipient.campaign_id == conditions.campaign_id, *outcome)
             .where(matching(session, rest))
         )
-    return select(func.count()).select_from(Contact).where(matching(session, conditions))
+    asked = matching(session, conditions, of_many=True)
+    return select(func.count()).select_from(Contact).where(asked)
 
 
 def _members(conditions: Conditions) -> Select[int]:
     """Lists and tags alone: their own tables hold the answer."""
-    column: Any = ContactTag.contact_id
-    query: Select[Any] = select(func.count()).select_from(ContactTag)
-    if conditions.list_id:
-        column = ListMember.contact_id
-        query = select(func.count()).where(
-            ListMember.list_id == conditions.list_id, ListMember.status == MemberStatus.SUBSCRIBED
-        )
-        if conditions.tag:
-            query = query.where(_has(column, conditions.tag))
-    else:
-        query = query.where(ContactTag.tag_id == _tag_id(conditions.tag or ""))
-    if conditions.without_tag:
-        query = query.where(~_has(column, conditions.without_tag))
-    return query
+    tags = [conditions.tag] if conditions.tag else []
+    found = _together(conditions.list_id, tags)
+    if not conditions.without_tag:
+        return found
+    gone = _together(conditions.list_id, [conditions.without_tag, *tags])
+    return select(found.scalar_subquery() - gone.scalar_subquery())
+
+
+def _together(list_id: int | None, tags: Sequence[str]) -> Select[int]:
+    """How many people are on the list, if one is given, and have all of these tags."""
+    sets: list[tuple[Any, Any]] = []
+    for name in tags:
+        tagged = aliased(ContactTag)
+        sets.append((tagged.contact_id, tagged.tag_id == _tag_id(name)))
+    if list_id is not None:
+        on_list = and_(ListMember.list_id == list_id, ListMember.status == MemberStatus.SUBSCRIBED)
+        sets.append((ListMember.contact_id, on_list))
+    first, _ = sets[0]
+    query: Select[Any] = select(func.count()).select_from(first.class_)
+    for contact_id, _ in sets[1:]:
+        query = query.join(contact_id.class_, contact_id == first)
+    return query.where(*(asked for _, asked in sets))
 
 
 def _tag_id(name: str) -> Any:
     return select(Tag.id).where(Tag.name == name).scalar_subquery()
-
-
-def _has(contact_id: Any, tag: str) -> Any:
-    other = aliased(ContactTag)
-    return (
-        select(other.contact_id)
-        .where(other.contact_id == contact_id, other.tag_id == _tag_id(tag))
-        .exists()
-    )
 
 
 def within(session: Session, seconds: float, read: Callable[[], _Found]) -> _Found | None:
