@@ -7,7 +7,8 @@ import json
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
-from wtforms import StringField, TextAreaField
+from wtforms import Field, StringField, TextAreaField
+from wtforms.validators import ValidationError
 
 from database import writing
 from services import contacts, erasure
@@ -20,10 +21,26 @@ from web.input import at_most, row_number
 blueprint = Blueprint("contacts", __name__, url_prefix="/contacts")
 
 
-class ContactForm(FlaskForm):
-    """Fields and tags as a person writes them."""
+class FieldsForm(FlaskForm):
+    """A person's fields, a line each, as `name: value`."""
 
     fields = TextAreaField("Fields", validators=[at_most(20_000)])
+
+    def named_values(self) -> dict[str, str]:
+        """The fields by the names of their variables; raises Refused for other lines."""
+        return contacts.fields_of(self.fields.data or "")
+
+    def validate_fields(self, _: Field) -> None:
+        """What is wrong stands at the fields, not at another part of the form."""
+        try:
+            self.named_values()
+        except Refused as refusal:
+            raise ValidationError(str(refusal)) from refusal
+
+
+class ContactForm(FieldsForm):
+    """Fields and tags as a person writes them."""
+
     tags = StringField("Tags", validators=[at_most(2_000)])
 
 
@@ -68,13 +85,13 @@ def edit(contact_id: int) -> str | tuple[str, int] | AnyResponse:
     form = ContactForm(data={"fields": lines, "tags": ", ".join(told.tags)})
     if form.validate_on_submit():
         try:
-            fields = contacts.fields_of(form.fields.data or "")
             with writing(session()) as db:
-                contacts.set_fields(db, contact_id, fields, now())
+                contacts.set_fields(db, contact_id, form.named_values(), now())
                 contacts.set_tags(db, contact_id, (form.tags.data or "").split(","))
+            flash("Saved.")
             return redirect(url_for(".show", contact_id=contact_id), code=303)
         except Refused as refusal:
-            form.fields.errors = [str(refusal)]
+            form.tags.errors = [str(refusal)]
             told = contacts.story(session(), contact_id)
     page = render_template(
         "contacts/edit.html", form=form, told=told, known=contacts.all_tags(session())

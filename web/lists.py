@@ -9,7 +9,7 @@ from flask_login import current_user
 from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
-from wtforms import StringField, TextAreaField
+from wtforms import StringField
 from wtforms.validators import DataRequired
 
 from audience_models import ContactList
@@ -17,7 +17,6 @@ from database import writing
 from domain.statuses import JobKind, JobStatus, MemberStatus
 from models import Job
 from services import (
-    contacts,
     exports,
     job_queue,
     list_imports,
@@ -28,6 +27,7 @@ from services import (
 )
 from services.campaigns import Refused
 from web import once
+from web.contacts import FieldsForm
 from web.context import now
 from web.database import session, wiring
 from web.exports import download
@@ -47,11 +47,10 @@ class ListForm(FlaskForm):
     description = StringField("What it is for", validators=[at_most(500)])
 
 
-class PersonForm(FlaskForm):
+class PersonForm(FieldsForm):
     """One person, added by hand."""
 
     email = StringField("Email address", validators=[DataRequired("Write the address.")])
-    fields = TextAreaField("Fields", validators=[at_most(10_000)])
 
 
 @blueprint.get("/")
@@ -135,9 +134,10 @@ def add(list_id: int) -> str | tuple[str, int] | AnyResponse:
     form = PersonForm()
     if form.validate_on_submit():
         try:
-            fields = contacts.fields_of(form.fields.data or "")
             with writing(session()) as db:
-                is_new = list_members.add_one(db, list_id, form.email.data, fields, now())
+                is_new = list_members.add_one(
+                    db, list_id, form.email.data, form.named_values(), now()
+                )
             flash(f"{form.email.data.strip()} {'added' if is_new else 'was on the list already'}.")
             return redirect(url_for(".show", list_id=list_id), code=303)
         except Refused as refusal:

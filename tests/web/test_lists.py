@@ -127,7 +127,19 @@ def test_a_contact_shows_what_is_known_and_changes(app: Flask, logged_in: FlaskC
     assert "attachment" in document.headers["Content-Disposition"]
     assert json.loads(document.data)["fields"] == {"city": "Berlin", "first_name": "Ana"}
     wrong = post(logged_in, f"{contact}/edit", {"fields": "words", "tags": ""})
-    assert (wrong.status_code, "name: value" in main_words(wrong)) == (400, True)
+    assert wrong.status_code == 400
+    faults = "//*[@id='{}-error']"
+    assert "name: value" in page(wrong).xpath(faults.format("fields"))[0].text_content()
+    long = post(logged_in, f"{contact}/edit", {"fields": "", "tags": "x" * 81})
+    assert "80 characters" in page(long).xpath(faults.format("tags"))[0].text_content()
+
+
+def test_what_is_wrong_with_a_persons_fields_stands_at_the_fields(logged_in: FlaskClient) -> None:
+    typed = {"email": "ana@example.com", "fields": "words"}
+    answer = post(logged_in, f"{make_list(logged_in)}/add", typed)
+    assert answer.status_code == 400
+    assert page(answer).xpath("//*[@id='fields-error']")
+    assert not page(answer).xpath("//*[@id='email-error']")
 
 
 def test_a_person_is_erased_after_being_asked(app: Flask, logged_in: FlaskClient) -> None:
