@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, and_, func, select, text, true
+from sqlalchemy import Select, and_, exists, func, select, text, true
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
@@ -88,7 +88,7 @@ def _count_query(session: Session, conditions: Conditions) -> Select[int]:
     """The count from the table that narrows most, without the contacts where they say nothing."""
     alone = conditions.fields == () and conditions.times == ()
     if alone and conditions.campaign_id is None and (conditions.list_id or conditions.tag):
-        return _members(conditions)
+        return _members(session, conditions)
     if conditions.campaign_id is not None:
         outcome = OUTCOMES[conditions.outcome or MailOutcome.EVERYBODY]
         rest = replace(conditions, campaign_id=None, outcome=None)
@@ -103,18 +103,23 @@ def _count_query(session: Session, conditions: Conditions) -> Select[int]:
     return select(func.count()).select_from(Contact).where(asked)
 
 
-def _members(conditions: Conditions) -> Select[int]:
+def _members(session: Session, conditions: Conditions) -> Select[int]:
     """Lists and tags alone: their own tables hold the answer."""
     tags = [conditions.tag] if conditions.tag else []
-    found = _together(conditions.list_id, tags)
+    found, person = _together(conditions.list_id, tags)
     if not conditions.without_tag:
         return found
-    gone = _together(conditions.list_id, [conditions.without_tag, *tags])
-    return select(found.scalar_subquery() - gone.scalar_subquery())
+    if is_sqlite(session):  # which asks for each person whether the other tag is there
+        gone, _ = _together(conditions.list_id, [conditions.without_tag, *tags])
+        return select(found.scalar_subquery() - gone.scalar_subquery())
+    other = aliased(ContactTag)
+    mine = and_(other.contact_id == person, other.tag_id == _tag_id(conditions.without_tag))
+    return found.where(~exists().where(mine))
 
 
-def _together(list_id: int | None, tags: Sequence[str]) -> Select[int]:
-    """How many people are on the list, if one is given, and have all of these tags."""
+def _together(list_id: int | None, tags: Sequence[str]) -> tuple[Select[int], Any]:
+    """How many people are on the list, if one is given, and have all of these tags; and their
+    column."""
     sets: list[tuple[Any, Any]] = []
     for name in tags:
         tagged = aliased(ContactTag)
@@ -126,7 +131,7 @@ def _together(list_id: int | None, tags: Sequence[str]) -> Select[int]:
     query: Select[Any] = select(func.count()).select_from(first.class_)
     for contact_id, _ in sets[1:]:
         query = query.join(contact_id.class_, contact_id == first)
-    return query.where(*(asked for _, asked in sets))
+    return query.where(*(asked for _, asked in sets)), first
 
 
 def _tag_id(name: str) -> Any:
