@@ -159,7 +159,7 @@ def writing(session: Session) -> Iterator[Session]:
     For entry points only. Ends whatever read transaction the session had open (its changes
     that were not flushed are lost: read first, write inside). On SQLite it waits for the
     writer lock, a file beside the database, before BEGIN IMMEDIATE. Bulk writers keep a step
-    under 20 ms and leave the block in between.
+    under 20 ms while others write (see `someone_waits`) and leave the block in between.
     """
     session.rollback()
     session.expire_all()  # what was read before may have changed: it is read again when asked
