@@ -22,7 +22,14 @@ from web.database import session
 from web.formatting import count
 from web.input import row_number
 from web.live import live_response
-from web.verification import RUNNING, WORST_FIRST, as_segments, asked_of_ses, has_to_wait
+from web.verification import (
+    RUNNING,
+    WORST_FIRST,
+    as_segments,
+    asked_of_ses,
+    chose_nobody,
+    has_to_wait,
+)
 
 blueprint = Blueprint("list_verification", __name__, url_prefix="/lists/<int:list_id>/verification")
 
@@ -57,6 +64,8 @@ def start(list_id: int) -> AnyResponse:
 
     `ask` names the verdicts about which Amazon SES is asked as well; none = it is not asked.
     """
+    if chose_nobody():
+        return redirect(url_for(".ask", list_id=list_id), code=303)
     parameters = asked_of_ses()
     with writing(session()) as db:
         list_members.lock_list(db, list_id)

@@ -75,6 +75,8 @@ def start(campaign_id: int) -> AnyResponse:
 
     `ask` names the verdicts about which Amazon SES is asked as well; none = it is not asked.
     """
+    if chose_nobody():
+        return redirect(url_for(".ask", campaign_id=campaign_id), code=303)
     parameters = asked_of_ses()
     with writing(session()) as db:
         if lock_campaign(db, campaign_id).status not in EDITABLE:
@@ -187,6 +189,14 @@ def _state(campaign_id: int) -> dict[str, Any]:
         else None,
         **_rows(campaign_id, counts),
     }
+
+
+def chose_nobody() -> bool:
+    """Whether the page about Amazon SES was sent without a choice; said to the person."""
+    nobody = "about" in request.form and not asked_of_ses()
+    if nobody:
+        flash("Tick at least one kind of address about which Amazon SES is to be asked.")
+    return nobody
 
 
 def asked_of_ses() -> dict[str, Any]:

@@ -60,6 +60,8 @@ def test_ses_is_asked_only_after_its_price_was_shown(
     said = main_words(logged_in.get(f"{at}/verification/ask"))
     assert "at most 1 question" in said
     assert "SES prices" in said
+    nothing = follow(logged_in, post(logged_in, f"{at}/verification/start", {"about": "ses"}))
+    assert "Tick at least one kind of address" in main_words(nothing)
     post(logged_in, f"{at}/verification/start", {"ask": "risky"})
     with app.app_context():
         asked = select(Job.parameters).where(Job.kind == JobKind.VERIFY).order_by(Job.id)

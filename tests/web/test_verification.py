@@ -173,6 +173,8 @@ def test_asking_ses_shows_how_many_and_the_price_before_anything_is_asked(
     assert "Risky: at most 3 questions" in said
     assert "SES prices" in said
     assert page(before).xpath("//input[@name='ask'][@checked]/@value") == ["unknown"]
+    nothing = follow(logged_in, post(logged_in, f"{ADDRESS}/start", {"about": "ses"}))
+    assert "Tick at least one kind of address" in main_words(nothing)
     post(logged_in, f"{ADDRESS}/start", {"ask": ["unknown", "risky", "undeliverable"]})
     with app.app_context():
         job = db.session.scalars(select(Job).order_by(Job.id.desc())).first()
