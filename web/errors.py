@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 
 from flask import (
     Flask,
@@ -17,7 +18,7 @@ from flask import (
 )
 from flask_login import AnonymousUserMixin, current_user
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response
 
@@ -50,6 +51,10 @@ _WORDS = {
     ),
     503: ("The server is busy", "Nothing was changed. Wait a moment and try again."),
 }
+_NO_DATABASE = (
+    "The database does not answer",
+    "Nothing was stored. It may be stopped or its disk full; wait a moment and try again.",
+)
 _CSRF = (
     "This form has gone stale",
     "Nothing was changed: you signed out or in again since. Go back, reload, and press once more.",
@@ -70,6 +75,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(NotFound, show_not_found)
     app.register_error_handler(Refused, show_refusal)
     app.register_error_handler(DatabaseBusy, show_busy)
+    app.register_error_handler(OperationalError, show_no_database)
 
 
 def show_error(error: HTTPException) -> tuple[str, int] | Response:
@@ -106,7 +112,19 @@ def show_refusal(error: Refused) -> Response:
 def show_busy(error: DatabaseBusy) -> Response:
     """Another program holds the database for too long."""
     log.warning("%s %s could not write: %s", request.method, request.path, error.orig)
-    response = make_response(_without_database(503, *_WORDS[503]))
+    return _later(*_WORDS[503])
+
+
+def show_no_database(error: OperationalError) -> Response:
+    """The database is stopped, out of reach or out of room; a wrong statement is our fault."""
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        raise error
+    log.warning("%s %s: the database failed: %s", request.method, request.path, error.orig)
+    return _later(*_NO_DATABASE)
+
+
+def _later(title: str, sentence: str) -> Response:
+    response = make_response(_without_database(503, title, sentence))
     response.headers["Retry-After"] = "10"
     return response
 

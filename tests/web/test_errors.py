@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import create_app
@@ -127,3 +128,14 @@ def test_a_form_that_failed_may_be_sent_again(session: Session) -> None:
         session.rollback()
     with writing(session):
         assert once.take(session, "key", now) is None
+
+
+def test_a_database_that_fails_is_a_sentence_and_503(app: Flask, logged_in: FlaskClient) -> None:
+    def fail() -> str:
+        raise OperationalError("SELECT 1", None, Exception("database or disk is full"))
+
+    app.view_functions["campaigns.index"] = fail
+    answer = logged_in.get("/campaigns/")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "10"
+    assert "The database does not answer" in answer.text
