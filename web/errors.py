@@ -53,7 +53,8 @@ _WORDS = {
 }
 _NO_DATABASE = (
     "The database does not answer",
-    "Nothing was stored. It may be stopped or its disk full; wait a moment and try again.",
+    "It may be stopped, or its disk full. Wait a moment, reload, and look whether your change is "
+    "there before you try again.",
 )
 _CSRF = (
     "This form has gone stale",
