@@ -53,8 +53,7 @@ _WORDS = {
 }
 _NO_DATABASE = (
     "The database does not answer",
-    "It may be stopped, or its disk full. Wait a moment, reload, and look whether your change is "
-    "there before you try again.",
+    "It may be stopped, or its disk full. Wait, reload, and see whether your change is there.",
 )
 _CSRF = (
     "This form has gone stale",
