@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import delete, exists, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from audience_models import Contact, ListImport, ListMember
@@ -77,7 +79,13 @@ def import_file(
         ).id
         session.add(ListImport(job_id=job_id, list_id=list_id))
     run = ImportRun(sessions, job_id, worker, clock, progress, should_stop)
-    return run_import(run, list_id, path, filename, ImportOptions())
+    try:
+        return run_import(run, list_id, path, filename, ImportOptions())
+    except DBAPIError:  # nobody else goes on with this one
+        with suppress(DBAPIError):
+            undo_rows(sessions, job_id, list_id)
+            run.fail(_INTERRUPTED)
+        raise
 
 
 def do_job(run: ImportRun, job: Job, list_id: int) -> None:

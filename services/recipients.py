@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from database import Checkpoints, bulk_session, is_sqlite, someone_waits, writing
@@ -153,8 +154,9 @@ def import_file(
 ) -> ImportReport:
     """Import a file in this process, in short writing steps of its own.
 
-    Raises Refused if the campaign takes no recipients any more or the file cannot be read; a
-    file that turns out unreadable half-way leaves nothing behind.
+    Raises Refused if the campaign takes no recipients any more or the file cannot be read. A
+    file that turns out unreadable half-way leaves nothing behind, nor does one that the database
+    breaks off, if that still takes the undoing.
     """
     worker = f"import:{os.getpid()}"
     with sessions() as session, writing(session):
@@ -164,7 +166,13 @@ def import_file(
             session, JobKind.IMPORT, campaign_id, parameters, by, worker, clock()
         ).id
     run = ImportRun(sessions, job_id, worker, clock, progress, should_stop)
-    return run.do(campaign_id, path, filename, options or ImportOptions())
+    try:
+        return run.do(campaign_id, path, filename, options or ImportOptions())
+    except DBAPIError:  # nobody else goes on with this one
+        with suppress(DBAPIError):
+            undo_rows(sessions, job_id)
+            run.fail("It was broken off; nothing of it is left.")
+        raise
 
 
 @dataclass(slots=True)
@@ -196,7 +204,7 @@ class ImportRun:
         except (FileProblem, Refused) as problem:
             if isinstance(problem, FileProblem):
                 undo_rows(self.sessions, self.job_id)
-            self._fail(str(problem))
+            self.fail(str(problem))
             raise Refused(str(problem)) from problem
         status = JobStatus.STOPPED if stopped else JobStatus.DONE
         with self.sessions() as session, writing(session):
@@ -266,7 +274,8 @@ class ImportRun:
                 )
         return False
 
-    def _fail(self, sentence: str) -> None:
+    def fail(self, sentence: str) -> None:
+        """End the job as failed, with the reason."""
         with self.sessions() as session, writing(session):
             job_queue.finish(
                 session, self.job_id, self.worker, JobStatus.FAILED, self.clock(), error=sentence

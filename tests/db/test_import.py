@@ -5,16 +5,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from database import writing
 from domain.addresses import address_hash
 from domain.statuses import CampaignStatus, JobStatus, RecipientStatus, SuppressionReason
 from models import Campaign, Job, Recipient, Suppression
-from services import recipients, suppression
+from services import import_batches, recipients, suppression
 from services.campaigns import NotFound, Refused
 from services.installation import address_key_secret
 from services.ledger import read_counters
@@ -290,3 +292,28 @@ def test_two_imports_into_one_campaign_at_once_add_everybody_once(
     assert sum(report.counts.added for report in reports) == 3000
     assert sum(report.counts.duplicates for report in reports) == 3000
     assert read_counters(session, campaign_id) == recount(session, campaign_id)
+
+
+def test_an_import_that_the_database_breaks_off_leaves_nothing_behind(
+    load: Callable[..., ImportReport], session: Session, campaign_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    real, written = import_batches.write, []
+
+    def breaks(*arguments: Any) -> Any:
+        written.append(real(*arguments))
+        if len(written) > 2:
+            raise OperationalError("INSERT", None, OSError("disk is full"))
+        return written[-1]
+
+    monkeypatch.setattr(import_batches, "write", breaks)
+    monkeypatch.setattr(recipients, "_STEP_ON_POSTGRES", 300)
+    with pytest.raises(OperationalError):
+        load("E-mail\n" + "".join(f"p{n}@example.com\n" for n in range(2_000)))
+    assert rows_of(session) == []
+    assert read_counters(session, campaign_id)["total"] == 0
+    job = session.scalars(select(Job)).one()
+    assert (job.status, job.error) == (
+        JobStatus.FAILED,
+        "It was broken off; nothing of it is left.",
+    )

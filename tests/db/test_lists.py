@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from audience_models import Contact, ContactList, ListMember
 from database import writing
-from domain.statuses import MemberStatus, SuppressionReason
-from services import list_imports, list_members, lists, suppression
+from domain.statuses import JobStatus, MemberStatus, SuppressionReason
+from models import Job
+from services import job_queue, list_imports, list_members, lists, suppression
 from services.campaigns import Refused
 from services.recipients import ImportReport
 
@@ -95,6 +98,31 @@ def test_a_file_that_says_unsubscribed_is_believed(
     assert set(session.scalars(select(ListMember.status))) == {MemberStatus.UNSUBSCRIBED}
     assert suppression.find(session, "bo@example.com") is not None
     assert lists.get_list(session, readers).members == 0
+
+
+def test_a_file_that_the_database_breaks_off_leaves_who_was_there_before(
+    sessions: sessionmaker[Session], session: Session, readers: int, tmp_path: Path, now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    upload(sessions, readers, tmp_path, "email\nana@example.com\n", now)
+    real, written = job_queue.keep, list[int]()
+
+    def breaks(*arguments: Any, **named: Any) -> bool:
+        if "done" in named:
+            written.append(named["done"])
+            if len(written) > 1:  # at the end of the second step
+                raise OperationalError("UPDATE", None, OSError("disk is full"))
+        return real(*arguments, **named)
+
+    text = "email\n" + "".join(f"p{n}@example.com\n" for n in range(4_000))
+    with monkeypatch.context() as patched:
+        patched.setattr(job_queue, "keep", breaks)
+        with pytest.raises(OperationalError):
+            upload(sessions, readers, tmp_path, text, now)
+    assert session.scalars(select(Contact.address)).all() == ["ana@example.com"]
+    assert counted(session, readers)
+    newest = session.scalars(select(Job).order_by(Job.id.desc()).limit(1)).one()
+    assert newest.status is JobStatus.FAILED
 
 
 def test_undoing_an_import_leaves_who_was_there_before(
