@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -139,3 +139,16 @@ def test_a_database_that_fails_is_a_sentence_and_503(app: Flask, logged_in: Flas
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "10"
     assert "The database does not answer" in answer.text
+
+
+def test_styles_need_no_database_and_every_page_says_that_it_does_not_answer(
+    app: Flask, logged_in: FlaskClient
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT 1", None, Exception("the server closed the connection"))
+
+    event.listen(app.extensions["bes"].engine, "before_cursor_execute", fail)
+    with logged_in.get("/static/js/zone.js") as script:
+        assert script.status_code == 200
+    for address in ("/", "/live", "/campaigns/", "/campaigns/1/live", "/lists/", "/readyz"):
+        assert logged_in.get(address).status_code == 503, address
