@@ -225,9 +225,8 @@ class Claimer:
                 found[campaign.id] = self._claim_of(session, campaign, share)
                 left -= len(found[campaign.id].rows)
         claims.count_claims(session, found)
-        self._say_going_on(
-            session, [c for c in in_turn if c.id in found and found[c.id].rows], found
-        )
+        sending = [c for c in ready if c.id in found and found[c.id].rows]
+        self._say_going_on(session, sending, found)
         return found
 
     def _within_cap(self, session: Session, campaign: SendingCampaign, share: int) -> int:

@@ -482,9 +482,17 @@ class Interleavings(RuleBasedStateMachine):
 
 
 def test_any_interleaving_keeps_the_promises(sessions: sessionmaker[Session]) -> None:
-    machine = type("Machine", (Interleavings,), {"sessions": sessions})
+    """The promises are asserted after every step, by the invariants, and at the end of each run."""
+    ends: list[int] = []  # copies at the end of each run
+
+    class Machine(Interleavings):
+        def teardown(self) -> None:
+            super().teardown()
+            ends.append(sum(getattr(self, "copies", {}).values()))
+
+    Machine.sessions = sessions
     run_state_machine_as_test(
-        machine,
+        Machine,
         settings=settings(
             max_examples=25,
             phases=[Phase.generate],  # to make a failure shorter takes minutes
@@ -493,6 +501,8 @@ def test_any_interleaving_keeps_the_promises(sessions: sessionmaker[Session]) ->
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert len(ends) >= 25
+    assert any(ends)  # where nothing is ever sent, nothing can arrive twice
 
 
 @pytest.mark.parametrize("then", ["crashed", *THEN])
@@ -513,3 +523,5 @@ def test_a_worker_that_stops_anywhere_leaves_nobody_with_two_mails(
     machine.turn(worker=1, limit=4, answers=["accepted"] * 4)
     machine.nobody_has_it_twice()
     machine.teardown()
+    assert len(machine.copies) <= PEOPLE
+    assert all(n == 1 for row, n in machine.copies.items() if row not in machine.wanted_again)

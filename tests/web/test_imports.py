@@ -142,12 +142,18 @@ def test_a_waiting_import_is_stopped_at_once(app: Flask, logged_in: FlaskClient)
     assert "No row had been read yet. Go on with the import" in said
 
 
+def stopped(browser: FlaskClient) -> str:
+    """The page of an import that was stopped while it waited."""
+    at = send_file(browser, FILE.encode()).headers["Location"]
+    post(browser, at + "/stop")
+    return at
+
+
 @pytest.mark.usefixtures("campaign")
 def test_a_stopped_import_goes_on_while_its_file_is_kept(
     app: Flask, logged_in: FlaskClient
 ) -> None:
-    at = send_file(logged_in, FILE.encode()).headers["Location"]
-    post(logged_in, at + "/stop")
+    at = stopped(logged_in)
     post(logged_in, at + "/resume")
     assert work(app) is JobStatus.DONE
     said = main_words(logged_in.get(at))
@@ -164,8 +170,7 @@ def test_a_stopped_import_goes_on_while_its_file_is_kept(
 def test_a_stopped_import_whose_file_is_gone_cannot_go_on(
     app: Flask, logged_in: FlaskClient
 ) -> None:
-    at = send_file(logged_in, FILE.encode()).headers["Location"]
-    post(logged_in, at + "/stop")
+    at = stopped(logged_in)
     with app.app_context(), writing(db.session):
         uploads.remove(db.session, db.session.scalars(select(Upload.id)).one())
     assert "Go on with the import" not in main_words(logged_in.get(at))
